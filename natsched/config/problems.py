@@ -1,0 +1,83 @@
+"""What is wrong with a configuration, told in one message: each problem with its path, its source and the cure."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from natsched.config.schema import Keys, nearest
+from natsched.errors import ConfigError
+
+_WORDS = {
+    "missing": "is missing",
+    "string_type": "should be text",
+    "int_type": "should be a whole number",
+    "int_parsing": "should be a whole number",
+    "int_from_float": "should be a whole number",
+    "bool_type": "should be true or false",
+    "bool_parsing": "should be true or false",
+    "dict_type": "should be a table",
+    "model_type": "should be a table",
+    "model_attributes_type": "should be a table",
+    "tuple_type": "should be a list",
+    "list_type": "should be a list",
+    "path_type": "should be the path of a file",
+    "string_too_short": "is empty: leave the key out instead",
+    "timezone_aware": "has no offset: write it like 2026-12-01T08:00:00Z",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One thing that is wrong: where, who said it, and what to do."""
+
+    path: str
+    reason: str
+    source: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.source}): {self.reason}" if self.source else f"{self.path}: {self.reason}"
+
+
+def failure(headline: str, problems: Iterable[Problem]) -> ConfigError:
+    """Return the error for these problems, one a line, which also carries them as data."""
+    found = tuple(dict.fromkeys(problems))
+    return ConfigError("\n".join([headline, *(f"  {problem}" for problem in found)]), problems=found)
+
+
+def invalid_values(
+    error: ValidationError, model: type[BaseModel], sources_of: Callable[[Keys], tuple[str, ...]]
+) -> Iterator[Problem]:
+    """Yield what pydantic found, in words; never the value, which may be a secret."""
+    for details in error.errors(include_url=False, include_input=False):
+        keys = tuple(str(key) for key in details["loc"] if key != "[key]")
+        if details["type"] == "extra_forbidden":
+            yield from unknown_key(keys, model, sources_of)
+            continue
+        fields = details.get("ctx", {}).get("fields")
+        places = [(*keys, name) for name in fields] if fields else [keys]
+        sources = dict.fromkeys(source for place in places for source in sources_of(place))
+        yield Problem(path=_path(keys), reason=_reason(details), source=", ".join(sources))
+
+
+def unknown_key(
+    keys: Keys, model: type[BaseModel], sources_of: Callable[[Keys], tuple[str, ...]]
+) -> Iterator[Problem]:
+    """Yield the problem of an unknown key, once for each source that has it."""
+    meant = nearest(keys, model)
+    reason = f'unknown key: did you mean "{meant}"?' if meant else "unknown key"
+    for source in sources_of(keys) or ("",):
+        yield Problem(path=_path(keys), reason=reason, source=source)
+
+
+def _reason(details: ErrorDetails) -> str:
+    cause = details.get("ctx", {}).get("error")
+    if details["type"] == "value_error" and cause is not None:
+        return str(cause)
+    message = _WORDS.get(details["type"], details["msg"])
+    return message.replace("Input should be", "should be", 1)
+
+
+def _path(keys: Keys) -> str:
+    return ".".join(keys) or "settings"

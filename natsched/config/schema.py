@@ -1,0 +1,69 @@
+"""What keys there are: tells tables from values, and which known key an unknown one was meant to be."""
+
+import difflib
+from collections.abc import Iterator
+from typing import Any, get_args, get_origin
+
+from pydantic import BaseModel
+
+from natsched.config.settings import Settings
+
+Keys = tuple[str, ...]
+
+_NEAR = 0.7
+
+
+def kind_at(keys: Keys, model: type[BaseModel] = Settings) -> Any | None:  # noqa: ANN401 - any annotation
+    """Return the annotation of the value at `keys`, or None where there is no such key."""
+    kind: Any = model
+    for key in keys:
+        if _is_model(kind):
+            found = kind.model_fields.get(key)
+            if found is None:
+                return None
+            kind = found.annotation
+        elif get_origin(kind) is dict:
+            kind = get_args(kind)[1]
+        else:
+            return None
+    return kind
+
+
+def is_table(keys: Keys, model: type[BaseModel] = Settings) -> bool:
+    """Say whether a table belongs at `keys`."""
+    kind = kind_at(keys, model)
+    return _is_model(kind) or get_origin(kind) is dict
+
+
+def all_keys(model: type[BaseModel] = Settings, above: Keys = ()) -> Iterator[Keys]:
+    """Yield the keys of every single value, without those of tables named by the user."""
+    for name, found in model.model_fields.items():
+        if _is_model(found.annotation):
+            yield from all_keys(found.annotation, (*above, name))  # type: ignore[arg-type]
+        else:
+            yield (*above, name)
+
+
+def nearest(keys: Keys, model: type[BaseModel] = Settings) -> str | None:
+    """Return the known key that the unknown one was meant to be, if one is near; a path if in another table."""
+    table, name = kind_at(keys[:-1], model), keys[-1]
+    siblings = list(table.model_fields) if _is_model(table) else []
+    close = difflib.get_close_matches(name.replace("-", "_").lower(), siblings, 1, _NEAR)
+    if close:
+        return close[0]
+    elsewhere = [".".join(path) for path in all_keys(model) if path[-1] == name]
+    if len(elsewhere) == 1:
+        return elsewhere[0]
+    return None
+
+
+def nearest_variable(name: str, prefix: str) -> str | None:
+    """Return the environment variable that an unknown one was meant to be, if one is near."""
+    known = [prefix + "__".join(path).upper() for path in all_keys()]
+    known.extend(prefix + name.upper() for name in Settings.model_fields)
+    close = difflib.get_close_matches(name.upper(), known, 1, _NEAR)
+    return close[0] if close else None
+
+
+def _is_model(kind: Any) -> bool:  # noqa: ANN401 - any annotation
+    return isinstance(kind, type) and issubclass(kind, BaseModel)

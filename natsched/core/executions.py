@@ -1,0 +1,138 @@
+"""The life of an execution, as one table, and the record it leaves.
+
+    stateDiagram-v2        (see `chart`)
+
+Every transition is in `TRANSITIONS`; a pair that is not there is illegal.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Final, Literal
+
+from pydantic import ConfigDict, JsonValue
+
+STORED: Final = ConfigDict(extra="forbid", ser_json_timedelta="float")
+"""How stored values are read and written: an unknown field is an error, a duration is seconds."""
+
+
+class ExecutionStatus(StrEnum):
+    """Where an execution is; those of `FINAL` stay."""
+
+    PLANNED = "planned"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    OK = "ok"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    CANCELLED = "cancelled"
+    LOST = "lost"
+    DEAD = "dead"
+    SKIPPED = "skipped"
+    COALESCED = "coalesced"
+    MISSED = "missed"
+    SUPERSEDED = "superseded"
+
+
+class Event(StrEnum):
+    """What can happen to an execution."""
+
+    CLAIM = "claim"
+    SUCCEED = "succeed"
+    FAIL = "fail"
+    EXCEED_TIMEOUT = "exceed timeout"
+    CANCEL = "cancel"
+    SHUT_DOWN = "shut down"
+    HOLDER_DIED = "holder died"
+    HOLDER_DIED_AT_MOST_ONCE = "holder died, at most once"
+    CRASH_TOO_OFTEN = "crash too often"
+    OVERLAP = "overlap"
+    CATCH_UP_LATEST = "catch up: latest"
+    TOO_LATE = "too late"
+    PLAN_REPLACED = "plan replaced"
+
+
+S, E = ExecutionStatus, Event
+TRANSITIONS: Final[Mapping[ExecutionStatus, Mapping[Event, ExecutionStatus]]] = {
+    S.PLANNED: {
+        E.CLAIM: S.RUNNING,
+        E.OVERLAP: S.SKIPPED,
+        E.CATCH_UP_LATEST: S.COALESCED,
+        E.TOO_LATE: S.MISSED,
+        E.PLAN_REPLACED: S.SUPERSEDED,
+    },
+    S.RUNNING: {
+        E.SUCCEED: S.OK,
+        E.FAIL: S.FAILED,
+        E.EXCEED_TIMEOUT: S.TIMED_OUT,
+        E.CANCEL: S.CANCELLED,
+        E.SHUT_DOWN: S.INTERRUPTED,
+        E.HOLDER_DIED: S.INTERRUPTED,
+        E.HOLDER_DIED_AT_MOST_ONCE: S.LOST,
+        E.CRASH_TOO_OFTEN: S.DEAD,
+    },
+    S.INTERRUPTED: {E.CLAIM: S.RUNNING},
+}
+FINAL: Final = frozenset(S) - TRANSITIONS.keys()
+DID_NOT_RUN: Final = frozenset({S.SKIPPED, S.COALESCED, S.MISSED, S.SUPERSEDED})
+FAILURES: Final = frozenset({S.FAILED, S.TIMED_OUT, S.CANCELLED, S.LOST, S.DEAD, S.INTERRUPTED}) | DID_NOT_RUN
+
+
+def advance(status: ExecutionStatus, event: Event) -> ExecutionStatus:
+    """Return the status after the event; an event that cannot happen there is a KeyError."""
+    return TRANSITIONS[status][event]
+
+
+def chart() -> str:
+    """Draw the table as a mermaid state diagram."""
+    lines = [f"    {a} --> {b}: {event}" for a, row in TRANSITIONS.items() for event, b in row.items()]
+    ends = [f"    {status} --> [*]" for status in sorted(FINAL)]
+    return "\n".join(["stateDiagram-v2", "    [*] --> planned", *lines, *ends])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What is kept of one attempt of one execution, or of a run that did not happen (attempt 0).
+
+    `number` instants from `first` to `last` are told by one record where a gap had many; `exact` is false
+    where `number` is only a lower bound. `due` is the planned instant, `started_at` and `ended_at` are by the
+    server's clock.
+    """
+
+    __pydantic_config__ = STORED
+
+    v: Literal[1] = 1
+    job: str
+    execution: str
+    attempt: int
+    status: ExecutionStatus
+    due: datetime
+    uid: str
+    generation: int
+    handler: str | None = None
+    queue: str = "default"
+    replica: str | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    reason: str | None = None
+    error: str | None = None
+    traceback: str | None = None
+    manual: bool = False
+    metadata: Mapping[str, JsonValue] | None = None
+    first: datetime | None = None
+    last: datetime | None = None
+    number: int = 1
+    exact: bool = True
+
+    @property
+    def lag(self) -> float | None:
+        """Seconds from due to start."""
+        return None if self.started_at is None else (self.started_at - self.due).total_seconds()
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds from start to end."""
+        if self.started_at is None or self.ended_at is None:
+            return None
+        return (self.ended_at - self.started_at).total_seconds()

@@ -1,0 +1,181 @@
+"""A job's document: what was asked (`Spec`), what is (`Status`), and the one next run it plans."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Annotated, Final, Literal, NewType, TypeAlias
+
+from pydantic import Field, JsonValue
+
+from natsched.core.executions import STORED, ExecutionStatus
+from natsched.core.schedules import Interval, Schedule
+
+JobId = NewType("JobId", str)
+ExecutionId = NewType("ExecutionId", str)
+LeaseId = NewType("LeaseId", str)
+
+Overlap: TypeAlias = Literal["skip", "allow"]
+DeliveryMode: TypeAlias = Literal["at_least_once", "at_most_once"]
+CatchUp: TypeAlias = Literal["latest", "none", "all"]
+HistoryMode: TypeAlias = Literal["all", "failures", "none"]
+JobState: TypeAlias = Literal["active", "paused", "completed"]
+
+MAX_RUNNING: Final = 256
+MAX_MANUAL: Final = 256
+MAX_PAYLOAD: Final = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spec:
+    """What was asked.
+
+    `generation` counts its changes, `anchor` is the instant that an interval without `start_at` counts
+    from, `timeout` and `tolerance` are seconds. A job is paused while `active` is false and `paused_until`
+    (if any) lies ahead.
+    """
+
+    __pydantic_config__ = STORED
+
+    schedule: Annotated[Schedule, Field(discriminator="kind")]
+    anchor: datetime
+    generation: int = 1
+    handler: str | None = None
+    queue: str = "default"
+    payload: JsonValue = None
+    metadata: Mapping[str, JsonValue] = field(default_factory=dict)
+    timeout: float | None = None
+    overlap: Overlap = "skip"
+    delivery: DeliveryMode = "at_least_once"
+    catch_up: CatchUp = "latest"
+    catch_up_limit: int = 100
+    tolerance: float = 60.0
+    history: HistoryMode = "all"
+    max_crashes: int = 3
+    active: bool = True
+    paused_until: datetime | None = None
+
+    def is_active(self, now: datetime) -> bool:
+        return self.active or (self.paused_until is not None and self.paused_until <= now)
+
+    @property
+    def fixed_delay(self) -> timedelta | None:
+        """The delay from an end to the next due, for a schedule that waits for its runs."""
+        schedule = self.schedule
+        return schedule.period if isinstance(schedule, Interval) and schedule.fixed_delay else None
+
+    @property
+    def leaves_no_trace(self) -> bool:
+        """Whether a claim only moves the plan: one write a run, nothing to finish."""
+        return self.delivery == "at_most_once" and self.overlap == "allow" and self.fixed_delay is None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """The numbered next run; `(uid, n)` names one plan for ever."""
+
+    __pydantic_config__ = STORED
+
+    n: int
+    due: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """One claimed execution: its holder is `token` (the revision the claim replaced) and `lease` together.
+
+    A lease of None was handed back by a replica that shut down: anybody may go on. `delivery` is the
+    sequence of the delivery that was claimed, `takeovers` counts the holders that died on it.
+    """
+
+    __pydantic_config__ = STORED
+
+    token: int
+    due: datetime
+    lease: LeaseId | None = None
+    attempt: int = 1
+    delivery: int = 0
+    takeovers: int = 0
+    manual: bool = False
+    payload: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manual:
+    """A run that was asked for by hand and is not yet claimed."""
+
+    __pydantic_config__ = STORED
+
+    at: datetime
+    payload: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Last:
+    """How the last execution that ended did."""
+
+    __pydantic_config__ = STORED
+
+    execution: ExecutionId
+    attempt: int
+    status: ExecutionStatus
+    due: datetime
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """What is. `runs` counts the scheduled runs that were claimed, `counts` the ends by status."""
+
+    __pydantic_config__ = STORED
+
+    plan: Plan
+    running: Mapping[ExecutionId, Running] = field(default_factory=dict)
+    manual: Mapping[ExecutionId, Manual] = field(default_factory=dict)
+    last_due: datetime | None = None
+    last: Last | None = None
+    runs: int = 0
+    counts: Mapping[ExecutionStatus, int] = field(default_factory=dict)
+    completed: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One job as stored. `uid` is new at each creation of the same id."""
+
+    __pydantic_config__ = STORED
+
+    v: Literal[1] = 1
+    id: JobId
+    uid: str
+    spec: Spec
+    status: Status
+
+    def state(self, now: datetime) -> JobState:
+        if self.status.completed is not None:
+            return "completed"
+        return "active" if self.spec.is_active(now) else "paused"
+
+    def execution_id(self, n: int) -> ExecutionId:
+        return ExecutionId(f"{self.uid}-{n}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """A stored value that is no job document of ours: reported, left where it is, never written over."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """What a read of a job's key showed.
+
+    `job` is None where the key is missing; `revision` is then that of the marker of its removal, or 0. A
+    write that expects `revision` succeeds only if nothing was written since.
+    """
+
+    id: JobId
+    job: Job | Unreadable | None
+    revision: int

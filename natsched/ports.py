@@ -1,0 +1,226 @@
+"""What the services need from outside. `jetstream` and `memory` implement it; no rule of scheduling lives there.
+
+Every call may raise `Unavailable`: no answer came in time, and a write may or may not have happened.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from natsched.core.executions import Record
+from natsched.core.hints import Hint
+from natsched.core.jobs import ExecutionId, Job, JobId, LeaseId, Stored
+
+
+class JobStore(Protocol):
+    """The documents of the jobs, each under its id, changed by compare-and-set alone."""
+
+    async def read(self, job: JobId) -> Stored:
+        """Read from the leader: nothing that was acknowledged before the call is missing from the answer."""
+        ...
+
+    async def read_many(self, jobs: Sequence[JobId]) -> Mapping[JobId, Stored]:
+        """Read from whoever answers: the values may be old. Every id asked for is in the answer."""
+        ...
+
+    async def write(self, job: Job, *, expected: int, ttl: timedelta | None = None) -> int:
+        """Write if the key's last revision is `expected` (0: none), and return the new revision.
+
+        Raise `Conflict` if it is not. With `ttl` (whole seconds) the document goes away by itself.
+        """
+        ...
+
+    async def delete(self, job: JobId, *, expected: int) -> None:
+        """Remove the key if its last revision is `expected`, else raise `Conflict`."""
+        ...
+
+    def scan(self, prefix: str = "", *, chunk: int = 256, after: str = "") -> AsyncIterator[Sequence[Stored]]:
+        """Walk the documents of `prefix` (whole tokens, or all) in chunks, in the order they were last written.
+
+        One that changes during the walk may come twice or, if it is created then, not at all.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A message of the stream that holds a hint: a schedule not yet due, or a delivery not yet acknowledged.
+
+    `hint` is None where the message is not ours to read. `at` is when a schedule is to fire.
+    """
+
+    seq: int
+    subject: str
+    job: JobId
+    hint: Hint | None
+    at: datetime | None = None
+
+
+class HintStream(Protocol):
+    """The hints in the stream: those on a schedule, one for each subject, and those delivered.
+
+    A hint's schedule subject is its job's, or for a `RunHint` that of its execution.
+    """
+
+    async def schedule(self, hint: Hint, at: datetime, *, expected: int) -> int:
+        """Put the hint on its schedule, to be delivered at `at`, and return the sequence.
+
+        The schedule's subject must hold the sequence `expected` (0: nothing), else raise `Conflict`.
+        """
+        ...
+
+    async def deliver(self, hint: Hint) -> None:
+        """Put the hint among the deliveries at once; a hint of the same key within the window is not doubled."""
+        ...
+
+    async def scheduled(self, hints: Sequence[Hint]) -> Sequence[Pending | None]:
+        """Look up what lies on the schedule subject of each hint, in order, from the leader if there is but one."""
+        ...
+
+    async def scheduled_of(self, jobs: Sequence[JobId]) -> Mapping[JobId, Pending]:
+        """Look up the plan schedules of many jobs from whoever answers; those without one are left out."""
+        ...
+
+    async def delete(self, seq: int) -> None:
+        """Delete the message of that sequence; gone already is well."""
+        ...
+
+    def walk(self, *, chunk: int = 256) -> AsyncIterator[Sequence[Pending]]:
+        """Walk all schedules in chunks."""
+        ...
+
+    async def deliveries(self) -> Sequence[Pending]:
+        """List what is delivered and not yet acknowledged, of all queues (may be old by moments)."""
+        ...
+
+
+class Delivery(Protocol):
+    """A hint that is due, handed to this replica until it acknowledges it or stays silent for `ack_wait`.
+
+    `hint` is None if the message cannot be read, `problem` then says why. The three answers do not wait.
+    """
+
+    @property
+    def hint(self) -> Hint | None: ...
+    @property
+    def problem(self) -> str | None: ...
+    @property
+    def seq(self) -> int: ...
+    @property
+    def attempts(self) -> int: ...
+    def ack(self) -> None: ...
+    def nak(self, delay: timedelta | None = None) -> None: ...
+    def in_progress(self) -> None: ...
+
+
+class Intake(Protocol):
+    """A queue's deliveries as they come to this replica."""
+
+    def want(self, room: int) -> None:
+        """Say how many more deliveries there is room for, in all; may be said again at any time."""
+        ...
+
+    async def receive(self) -> Sequence[Delivery]:
+        """Wait for deliveries and return those that are there, at least one. Outages are waited out."""
+        ...
+
+
+class History(Protocol):
+    """The records of executions, created once, kept for a time."""
+
+    async def create(self, record: Record, *, ttl: timedelta) -> bool:
+        """Keep the record; False if one of the same job, execution and attempt was there already."""
+        ...
+
+    async def get(self, job: str, execution: str, attempt: int) -> Record | None:
+        """Read from the leader."""
+        ...
+
+    async def list(
+        self, job: str | None = None, execution: str | None = None, *, limit: int = 100
+    ) -> Sequence[Record]:
+        """Return the newest records first, at most `limit`: all, or of a job, or of one execution."""
+        ...
+
+    def follow(
+        self, job: str | None = None, execution: str | None = None
+    ) -> AbstractAsyncContextManager[AsyncIterator[Record]]:
+        """Follow the records that are created from the moment the context is entered."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lock:
+    """A held key of the locks bucket."""
+
+    key: str
+    revision: int
+
+
+class Locks(Protocol):
+    """Keys that go away by themselves unless they are renewed."""
+
+    async def create(self, key: str, value: bytes, *, ttl: timedelta) -> Lock:
+        """Take a key that nobody holds, else raise `Conflict`."""
+        ...
+
+    async def renew(self, lock: Lock, value: bytes, *, ttl: timedelta) -> Lock:
+        """Hold on for another `ttl`; `Conflict` if it went to somebody else or ran out."""
+        ...
+
+    async def release(self, lock: Lock) -> None:
+        """Give the key back; `Conflict` if it is held no more."""
+        ...
+
+    async def get(self, key: str) -> tuple[bytes, int] | None:
+        """Read value and revision from the leader; None if nobody holds the key."""
+        ...
+
+    async def list(self, prefix: str) -> Mapping[str, bytes]:
+        """Return the held keys below `prefix` (whole tokens) with their values."""
+        ...
+
+    def endings(self, prefix: str) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Follow the keys below `prefix` that end, by release or by time, from the moment it is entered.
+
+        An empty string means: the view was lost for a while, something may have been overseen.
+        """
+        ...
+
+
+class Backend(Protocol):
+    """All of the above, joined."""
+
+    @property
+    def jobs(self) -> JobStore: ...
+    @property
+    def hints(self) -> HintStream: ...
+    @property
+    def history(self) -> History: ...
+    @property
+    def locks(self) -> Locks: ...
+
+    def intake(self, queue: str) -> AbstractAsyncContextManager[Intake]:
+        """Open the deliveries of a queue; provisions the queue's consumer if it is missing."""
+        ...
+
+    async def server_time(self) -> datetime:
+        """Ask the server for its time, in one round trip."""
+        ...
+
+
+__all__ = [
+    "Backend",
+    "Delivery",
+    "ExecutionId",
+    "HintStream",
+    "History",
+    "Intake",
+    "JobStore",
+    "LeaseId",
+    "Lock",
+    "Locks",
+    "Pending",
+]
