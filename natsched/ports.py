@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from natsched.core.executions import Record
-from natsched.core.hints import Hint
+from natsched.core.hints import Hint, Pending
 from natsched.core.jobs import ExecutionId, Job, JobId, LeaseId, Stored
 
 
@@ -42,20 +42,6 @@ class JobStore(Protocol):
         One that changes during the walk may come twice or, if it is created then, not at all.
         """
         ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
-    """A message of the stream that holds a hint: a schedule not yet due, or a delivery not yet acknowledged.
-
-    `hint` is None where the message is not ours to read. `at` is when a schedule is to fire.
-    """
-
-    seq: int
-    subject: str
-    job: JobId
-    hint: Hint | None
-    at: datetime | None = None
 
 
 class HintStream(Protocol):

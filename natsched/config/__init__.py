@@ -1,0 +1,31 @@
+"""The configuration: settings from TOML, environment and flags, and jobs from a file."""
+
+from natsched.config.connection import Nats, Tls
+from natsched.config.durations import Duration, format_duration, parse_duration
+from natsched.config.jobs import load_jobs, sample_jobs
+from natsched.config.loading import load
+from natsched.config.problems import Problem
+from natsched.config.render import init, reference, show
+from natsched.config.settings import History, Logs, PublishRetry, Queue, Replica, Scheduler, Settings
+
+__all__ = [
+    "Duration",
+    "History",
+    "Logs",
+    "Nats",
+    "Problem",
+    "PublishRetry",
+    "Queue",
+    "Replica",
+    "Scheduler",
+    "Settings",
+    "Tls",
+    "format_duration",
+    "init",
+    "load",
+    "load_jobs",
+    "parse_duration",
+    "reference",
+    "sample_jobs",
+    "show",
+]

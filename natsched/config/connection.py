@@ -22,7 +22,7 @@ def server_url(value: object) -> str:
     Errors never repeat the text: it may hold a password.
     """
     if not isinstance(value, str):
-        raise ValueError('should be text, such as "nats://127.0.0.1:4222"')  # noqa: TRY004 - for pydantic
+        raise ValueError('should be text, such as "nats://127.0.0.1:4222"')
     url = value.strip() if "://" in value else f"nats://{value.strip()}"
     try:
         parts = urlsplit(url)

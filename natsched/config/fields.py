@@ -49,7 +49,7 @@ def _app(value: str) -> str:
 
 def _no_boolean(value: object) -> object:
     if isinstance(value, bool):
-        raise ValueError("should be a number, not true or false")  # noqa: TRY004 - pydantic reports ValueErrors
+        raise ValueError("should be a number, not true or false")
     return value
 
 

@@ -1,19 +1,20 @@
 """Load the settings: defaults, under a TOML file, under the environment, under flags."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from natsched.config.problems import Problem, failure, invalid_values, unknown_key
-from natsched.config.schema import Keys, nearest_variable
+from natsched.config.schema import nearest_variable, variable
 from natsched.config.settings import Settings
 from natsched.config.sources import (
     CONFIG_VARIABLE,
-    PREFIX,
     Layer,
+    Origins,
     from_environment,
     from_file,
     from_flags,
@@ -31,8 +32,8 @@ def load(
 ) -> Settings:
     """Load the settings, later sources over earlier ones: file, environment, flags.
 
-    The file is the one given, else `$NATSCHED_CONFIG`, else `./natsched.toml` if it is there. Flags are named by
-    path (`nats.servers`); those that are None were not given. `environ` is the process's own by default.
+    The file is the one given, else `$NATSCHED_CONFIG`, else `./natsched.toml` if it is there. Flags are named
+    by path (`nats.servers`); those that are None were not given. `environ` is the process's own by default.
     Raise ConfigError with every unknown key and bad value, each with its path and its source.
     """
     variables = os.environ if environ is None else environ
@@ -56,41 +57,30 @@ def chosen_file(file: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 def validated(layers: Sequence[Layer]) -> Settings:
     """Return the settings that the layers add up to, or raise with all that is wrong."""
-
-    def sources_of(keys: Keys) -> tuple[str, ...]:
-        return _sources(keys, layers)
-
+    origins = Origins(layers=layers)
     values = merged(layers)
     strangers = [key for key in values if key not in Settings.model_fields]
     problems: list[Problem] = []
     for key in strangers:  # by hand: some names are BaseSettings' own keywords
-        problems.extend(unknown_key((key,), Settings, sources_of))
+        problems.extend(unknown_key((key,), Settings, origins))
         del values[key]
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
-        problems.extend(invalid_values(error, Settings, sources_of))
+        problems.extend(invalid_values(error, Settings, origins))
     else:
         if not problems:
             return settings
     raise failure(HEADLINE, _with_variables(problems)) from None
 
 
-def _sources(keys: Keys, layers: Sequence[Layer]) -> tuple[str, ...]:
-    """Return what said the value at `keys`; the last layer that reaches deepest had the last word."""
-    for depth in range(len(keys), 0, -1):
-        for layer in reversed(layers):
-            if layer.holds(keys[:depth]):
-                return layer.names(keys[:depth])
-    return ()
-
-
-def _with_variables(problems: Sequence[Problem]) -> Iterator[Problem]:
+def _with_variables(problems: Iterable[Problem]) -> Iterator[Problem]:
     """Say of an unknown variable which variable was meant, rather than which key."""
     for problem in problems:
-        if problem.source.startswith(PREFIX) and problem.reason.startswith("unknown key"):
-            meant = nearest_variable(problem.source, PREFIX)
+        keys = tuple(problem.path.split("."))
+        if problem.reason.startswith("unknown key") and problem.source.upper().startswith(variable(keys)):
+            meant = nearest_variable(problem.source)
             reason = f'unknown variable: did you mean "{meant}"?' if meant else "unknown variable"
-            yield Problem(path=problem.path, reason=reason, source=problem.source)
+            yield replace(problem, reason=reason)
         else:
             yield problem

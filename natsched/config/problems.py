@@ -1,12 +1,13 @@
-"""What is wrong with a configuration, told in one message: each problem with its path, its source and the cure."""
+"""What is wrong with a configuration, in one message: each problem with its path, source and cure."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from natsched.config.schema import Keys, nearest
+from natsched.config.sources import Origins
 from natsched.errors import ConfigError
 
 _WORDS = {
@@ -23,6 +24,7 @@ _WORDS = {
     "tuple_type": "should be a list",
     "list_type": "should be a list",
     "path_type": "should be the path of a file",
+    "too_short": "is empty",
     "string_too_short": "is empty: leave the key out instead",
     "timezone_aware": "has no offset: write it like 2026-12-01T08:00:00Z",
 }
@@ -46,28 +48,24 @@ def failure(headline: str, problems: Iterable[Problem]) -> ConfigError:
     return ConfigError("\n".join([headline, *(f"  {problem}" for problem in found)]), problems=found)
 
 
-def invalid_values(
-    error: ValidationError, model: type[BaseModel], sources_of: Callable[[Keys], tuple[str, ...]]
-) -> Iterator[Problem]:
+def invalid_values(error: ValidationError, model: type[BaseModel], origins: Origins) -> Iterator[Problem]:
     """Yield what pydantic found, in words; never the value, which may be a secret."""
     for details in error.errors(include_url=False, include_input=False):
         keys = tuple(str(key) for key in details["loc"] if key != "[key]")
         if details["type"] == "extra_forbidden":
-            yield from unknown_key(keys, model, sources_of)
+            yield from unknown_key(keys, model, origins)
             continue
         fields = details.get("ctx", {}).get("fields")
         places = [(*keys, name) for name in fields] if fields else [keys]
-        sources = dict.fromkeys(source for place in places for source in sources_of(place))
+        sources = dict.fromkeys(source for place in places for source in origins.of(place))
         yield Problem(path=_path(keys), reason=_reason(details), source=", ".join(sources))
 
 
-def unknown_key(
-    keys: Keys, model: type[BaseModel], sources_of: Callable[[Keys], tuple[str, ...]]
-) -> Iterator[Problem]:
+def unknown_key(keys: Keys, model: type[BaseModel], origins: Origins) -> Iterator[Problem]:
     """Yield the problem of an unknown key, once for each source that has it."""
     meant = nearest(keys, model)
     reason = f'unknown key: did you mean "{meant}"?' if meant else "unknown key"
-    for source in sources_of(keys) or ("",):
+    for source in origins.all_of(keys) or ("",):
         yield Problem(path=_path(keys), reason=reason, source=source)
 
 

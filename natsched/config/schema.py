@@ -10,6 +10,8 @@ from natsched.config.settings import Settings
 
 Keys = tuple[str, ...]
 
+PREFIX = "NATSCHED_"
+
 _NEAR = 0.7
 
 
@@ -45,7 +47,7 @@ def all_keys(model: type[BaseModel] = Settings, above: Keys = ()) -> Iterator[Ke
 
 
 def nearest(keys: Keys, model: type[BaseModel] = Settings) -> str | None:
-    """Return the known key that the unknown one was meant to be, if one is near; a path if in another table."""
+    """Return the known key that the unknown one was meant to be, if any; a path if in another table."""
     table, name = kind_at(keys[:-1], model), keys[-1]
     siblings = list(table.model_fields) if _is_model(table) else []
     close = difflib.get_close_matches(name.replace("-", "_").lower(), siblings, 1, _NEAR)
@@ -57,12 +59,19 @@ def nearest(keys: Keys, model: type[BaseModel] = Settings) -> str | None:
     return None
 
 
-def nearest_variable(name: str, prefix: str) -> str | None:
+def variable(keys: Keys) -> str:
+    """Return the environment variable of a key."""
+    return PREFIX + "__".join(keys).upper()
+
+
+def nearest_variable(name: str) -> str | None:
     """Return the environment variable that an unknown one was meant to be, if one is near."""
-    known = [prefix + "__".join(path).upper() for path in all_keys()]
-    known.extend(prefix + name.upper() for name in Settings.model_fields)
-    close = difflib.get_close_matches(name.upper(), known, 1, _NEAR)
-    return close[0] if close else None
+    keys = tuple(name[len(PREFIX) :].lower().split("__"))
+    table = kind_at(keys[:-1])
+    siblings = [(*keys[:-1], sibling) for sibling in table.model_fields] if _is_model(table) else []
+    known = [variable(path)[len(PREFIX) :] for path in [*all_keys(), *siblings]]
+    close = difflib.get_close_matches(name[len(PREFIX) :].upper(), known, 1, _NEAR)
+    return PREFIX + close[0] if close else None
 
 
 def _is_model(kind: Any) -> bool:  # noqa: ANN401 - any annotation

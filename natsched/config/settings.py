@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -22,7 +22,7 @@ class PublishRetry(Section):
 
 
 class Scheduler(Section):
-    """What natsched keeps in NATS, and its limits of time; all replicas and clients must agree on the names."""
+    """What natsched keeps in NATS, and its limits of time; replicas and clients must agree on the names."""
 
     stream_name: Name = "SCHEDULER"
     subject_prefix: Tokens = "scheduler"
@@ -65,6 +65,15 @@ class Queue(Section):
     concurrency: Annotated[Count, Field(ge=1, le=100_000)] = 100
 
 
+def _some(queues: dict[str, Queue]) -> dict[str, Queue]:
+    if not queues:
+        raise ValueError("name at least one queue, such as [queues.default]")
+    return queues
+
+
+Queues = Annotated[dict[Name, Queue], AfterValidator(_some)]
+
+
 class History(Section):
     """How long the records of executions are kept."""
 
@@ -96,7 +105,7 @@ class Settings(BaseSettings):
     app: App | None = None
     nats: Nats = Nats()
     scheduler: Scheduler = Scheduler()
-    queues: Annotated[dict[Name, Queue], Field(min_length=1, default_factory=lambda: {"default": Queue()})]
+    queues: Queues = Field(default_factory=lambda: {"default": Queue()})
     history: History = History()
     replica: Replica = Replica()
     logs: Logs = Logs()
@@ -110,5 +119,5 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Take what is passed alone: `load` brings the sources together, as it must say where a value is from."""
+        """Take only what is passed: `load` joins the sources, as it must say where a value is from."""
         return (init_settings,)

@@ -3,15 +3,14 @@
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from natsched.config.schema import Keys, is_table
+from natsched.config.schema import PREFIX, Keys, is_table
 from natsched.errors import ConfigError
 
-PREFIX = "NATSCHED_"
 CONFIG_VARIABLE = "NATSCHED_CONFIG"
 COMMAND_LINE = "command line"
 
@@ -46,19 +45,38 @@ class Layer:
         )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origins:
+    """Who said what, over all layers; later layers have the last word."""
+
+    layers: Sequence[Layer]
+
+    def of(self, keys: Keys) -> tuple[str, ...]:
+        """Return what said the value at `keys`, or else the nearest table above it that anything said."""
+        for depth in range(len(keys), 0, -1):
+            for layer in reversed(self.layers):
+                if layer.holds(keys[:depth]):
+                    return layer.names(keys[:depth])
+        return ()
+
+    def all_of(self, keys: Keys) -> tuple[str, ...]:
+        """Return everything that said something at `keys`, overruled or not."""
+        return tuple(name for layer in self.layers if layer.holds(keys) for name in layer.names(keys))
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the tables of a TOML file; a ConfigError says what is wrong, with line and column."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise ConfigError(f"There is no file {path}: `natsched config init {path}` writes one.") from None
+        raise ConfigError(f"There is no file {path}.", missing=path) from None
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8 text, from byte {error.start} on.") from None
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError(f"{path} cannot be read: {reason}.") from None
     try:
-        return tomllib.loads(text.replace("\r\n", "\n"))
+        return tomllib.loads(text)
     except RecursionError:
         raise ConfigError(f"{path} is nested too deeply.") from None
     except ValueError as error:
@@ -67,7 +85,12 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 def from_file(path: Path) -> Layer:
     """Return what a TOML file says."""
-    return Layer(values=read_toml(path), label=str(path))
+    try:
+        return Layer(values=read_toml(path), label=str(path))
+    except ConfigError as error:
+        if "missing" not in error.details:
+            raise
+        raise ConfigError(f"There is no file {path}: `natsched config init {path}` writes one.") from None
 
 
 def from_environment(environ: Mapping[str, str]) -> Layer:
@@ -114,7 +137,7 @@ def merged(layers: Iterable[Layer]) -> dict[str, Any]:
 
 
 def _insert(values: dict[str, Any], keys: Keys, value: object) -> None:
-    """Put a value at its place, unless a value that should be a table is in the way: that one is the error."""
+    """Put a value at its place, unless something else than a table is in the way: that is the error."""
     for key in keys[:-1]:
         below = values.setdefault(key, {})
         if not isinstance(below, dict):

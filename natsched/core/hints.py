@@ -51,6 +51,20 @@ class RunHint:
 Hint: TypeAlias = PlanHint | RunHint
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A message of the stream that holds a hint: a schedule not yet due, or a delivery not yet acknowledged.
+
+    `hint` is None where the message is not ours to read. `at` is when a schedule is to fire.
+    """
+
+    seq: int
+    subject: str
+    job: JobId
+    hint: Hint | None
+    at: datetime | None = None
+
+
 def encode_hint(hint: Hint) -> bytes:
     """Write the body of a hint; job and queue are in its subject."""
     body: dict[str, Any] = {

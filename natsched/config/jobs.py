@@ -1,0 +1,170 @@
+"""Jobs written in a TOML file, one `[[job]]` table each, as the keywords of `Client.ensure_job`."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, cast
+
+from natsched.core.schedules import Cron, Interval, Once, Schedule
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, JsonValue, ValidationError
+
+from natsched.config.durations import Duration, lasting
+from natsched.config.fields import Count, Name, Section, Text
+from natsched.config.problems import Problem, failure, invalid_values, unknown_key
+from natsched.config.render import shipped
+from natsched.config.sources import Layer, Origins, read_toml
+from natsched.core.ids import job_id
+from natsched.core.jobs import CatchUp, DeliveryMode, HistoryMode, Overlap
+from natsched.core.specs import OPTIONS, JobOptions, make_spec
+from natsched.errors import InvalidJob, ScheduleError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_KINDS: Mapping[str, frozenset[str]] = {
+    "cron": frozenset({"timezone", "skipped", "repeated"}),
+    "every": frozenset({"fixed_delay"}),
+    "at": frozenset(),
+}
+
+
+def _id(value: str) -> str:
+    try:
+        return job_id(value)
+    except InvalidJob as error:
+        raise ValueError(error.message.removeprefix("id: ")) from error
+
+
+def _instant(value: object) -> object:
+    if not isinstance(value, datetime | str):
+        raise ValueError("should be an instant, such as 2026-12-01T08:00:00Z")
+    return value
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
+
+
+class ScheduleTable(Section):
+    """When a job runs: one of `cron`, `every` and `at`, and what refines it."""
+
+    cron: Text | None = None
+    timezone: Text | None = None
+    skipped: Literal["next", "skip"] | None = None
+    repeated: Literal["first", "second", "both"] | None = None
+    every: Annotated[Duration, lasting("100ms", "3650d")] | None = None
+    fixed_delay: bool = False
+    at: Instant | None = None
+    start_at: Instant | None = None
+    end_at: Instant | None = None
+    max_runs: Annotated[Count, Field(ge=1)] | None = None
+    jitter: Duration | None = None
+
+
+class JobTable(ScheduleTable):
+    """One job; its schedule's keys may stand in it, or in a table of their own called `schedule`."""
+
+    id: Annotated[str, AfterValidator(_id)]
+    schedule: ScheduleTable = ScheduleTable()
+    handler: Text | None = None
+    queue: Name = "default"
+    payload: JsonValue = None
+    metadata: dict[str, JsonValue] = Field(default_factory=dict)
+    timeout: Annotated[Duration, lasting("1ms", "365d")] | None = None
+    tolerance: Annotated[Duration, lasting("0s", "365d")] | None = None
+    overlap: Overlap = "skip"
+    delivery: DeliveryMode = "at_least_once"
+    catch_up: CatchUp = "latest"
+    catch_up_limit: Annotated[Count, Field(ge=1)] | None = None
+    history: HistoryMode = "all"
+    max_crashes: Annotated[Count, Field(ge=0)] | None = None
+
+
+class JobsFile(Section):
+    """The top of the file."""
+
+    job: tuple[JobTable, ...] = ()
+
+
+def load_jobs(path: Path) -> list[dict[str, Any]]:
+    """Load a file of jobs; each has `id`, `schedule` and only those other keywords that the file gives.
+
+    Raise ConfigError with all that is wrong, each problem with its job and its key.
+    """
+    origins = Origins(layers=(Layer(values=(values := read_toml(path)), label=str(path)),))
+    tables = values.pop("job", [])
+    problems = [problem for key in values for problem in unknown_key((key,), JobsFile, origins)]
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        problems.append(Problem(path="job", reason="write each job as a table [[job]]"))
+        tables = []
+    jobs: list[dict[str, Any]] = []
+    for number, table in enumerate(tables, start=1):
+        found = list(_read(table, jobs))
+        problems.extend(replace(problem, path=_place(number, table, problem.path)) for problem in found)
+    if problems:
+        raise failure(f"The jobs in {path} are not valid:", problems)
+    return jobs
+
+
+def sample_jobs() -> Path:
+    """Return the file of the sample jobs that `natsched dev` runs."""
+    return shipped("jobs.toml")
+
+
+def _read(table: Mapping[str, Any], jobs: list[dict[str, Any]]) -> Iterator[Problem]:
+    """Append the job that the table means to `jobs`, or yield what is wrong with it."""
+    try:
+        job = JobTable.model_validate(table)
+        schedule, options = _schedule(job), _options(job)
+        make_spec(schedule, anchor=_EPOCH, **options)
+    except ValidationError as error:
+        yield from invalid_values(error, JobTable, Origins(layers=()))
+    except ScheduleError as error:
+        yield Problem(path="schedule", reason=str(error))
+    except InvalidJob as error:
+        yield Problem(path=error.field, reason=error.message.removeprefix(f"{error.field}: "))
+    else:
+        if any(other["id"] == job.id for other in jobs):
+            yield Problem(path="id", reason="another job of this file has it: ids must differ")
+        jobs.append({"id": job.id, "schedule": schedule, **options})
+
+
+def _options(job: JobTable) -> JobOptions:
+    """Return the keywords that the file gives, and no defaults, which are the client's."""
+    return cast("JobOptions", {name: getattr(job, name) for name in OPTIONS if name in job.model_fields_set})
+
+
+def _schedule(job: JobTable) -> Schedule:
+    """Return the schedule that the job's keys, or those of its `schedule` table, describe."""
+    beside = job.model_fields_set & ScheduleTable.model_fields.keys()
+    within = job.schedule.model_fields_set
+    if beside and within:
+        raise ScheduleError(f"{_listed(sorted(beside))} stands beside the table: put all of it on one side")
+    table: ScheduleTable = job.schedule if within else job
+    given = {name: getattr(table, name) for name in ScheduleTable.model_fields if name in (within or beside)}
+    kinds = [kind for kind in _KINDS if kind in given]
+    if len(kinds) != 1:
+        found = f"{_listed(kinds)} are given" if kinds else "nothing says when the job runs"
+        raise ScheduleError(
+            f'{found}: give one of cron = "0 3 * * *", every = "10s" or at = 2026-12-01T08:00:00Z'
+        )
+    for other, own in _KINDS.items():
+        if other != kinds[0] and own & given.keys():
+            raise ScheduleError(
+                f"{_listed(sorted(own & given.keys()))} goes with {other}, not with {kinds[0]}"
+            )
+    value = given.pop(kinds[0])
+    match kinds[0]:
+        case "cron":
+            return Cron(value, **given)
+        case "every":
+            return Interval(period=value, **given)
+        case _:
+            return Once(value, **given)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(names)
+
+
+def _place(number: int, table: Mapping[str, Any], path: str) -> str:
+    name = table.get("id")
+    return f'job {number} "{name}", {path}' if isinstance(name, str) else f"job {number}, {path}"

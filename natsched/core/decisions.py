@@ -1,0 +1,79 @@
+"""What can be decided about a hint, as frozen values: the shell matches them and does as they say."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from natsched.core.executions import Record
+from natsched.core.jobs import ExecutionId, Job, LeaseId, Running
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """Write `job` in place of what was read, then run the execution at `start`.
+
+    `records` tell what does not run, and are created before the write. `running` is the entry of the
+    execution; where `traceless` it is in no document: the run leaves nothing to finish.
+    """
+
+    job: Job
+    execution: ExecutionId
+    running: Running
+    start: datetime
+    records: tuple[Record, ...] = ()
+    traceless: bool = False
+    rehint: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settle:
+    """Write `job` in place of what was read; nothing runs. Then the hint has done its work."""
+
+    job: Job
+    reason: str
+    records: tuple[Record, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wait:
+    """Hold the hint until then, read the document again and decide anew."""
+
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandBack:
+    """Let the hint come again, to any replica, after `delay`."""
+
+    delay: timedelta
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drop:
+    """The hint is old: it has nothing to say any more, and nothing to write."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadAgain:
+    """What was read may be older than the hint: read from the leader and decide anew."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskLeases:
+    """Whether these leases are over is not known: ask the leader and decide anew."""
+
+    leases: frozenset[LeaseId]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskRecord:
+    """The holder of the execution is gone: see whether it left a record, and decide anew."""
+
+    execution: ExecutionId
+    attempt: int
+
+
+Decision: TypeAlias = Claim | Settle | Wait | HandBack | Drop | ReadAgain | AskLeases | AskRecord

@@ -1,0 +1,114 @@
+"""How executions end: the record that is kept and the document that follows from it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from natsched.core.executions import FAILURES, ExecutionStatus, Record
+from natsched.core.jobs import ExecutionId, Job, Last, LeaseId, Running
+from natsched.core.planning import settle
+from natsched.core.schedules import Gap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one attempt went; the instants are by the server's clock."""
+
+    status: ExecutionStatus
+    started_at: datetime | None
+    ended_at: datetime
+    error: str | None = None
+    traceback: str | None = None
+    reason: str | None = None
+
+
+def record_of(
+    job: Job, execution: ExecutionId, entry: Running, outcome: Outcome, *, replica: str | None
+) -> Record:
+    """Return the record of an attempt."""
+    return Record(
+        job=job.id,
+        execution=execution,
+        attempt=entry.attempt,
+        status=outcome.status,
+        due=entry.due,
+        uid=job.uid,
+        generation=job.spec.generation,
+        handler=job.spec.handler,
+        queue=job.spec.queue,
+        replica=replica,
+        started_at=outcome.started_at,
+        ended_at=outcome.ended_at,
+        reason=outcome.reason,
+        error=outcome.error,
+        traceback=outcome.traceback,
+        manual=entry.manual,
+        metadata=job.spec.metadata or None,
+    )
+
+
+def record_of_none(job: Job, gap: Gap, status: ExecutionStatus, reason: str, *, now: datetime) -> Record:
+    """Return the record of runs that did not happen, under the execution of the job's plan, as attempt 0."""
+    return Record(
+        job=job.id,
+        execution=job.execution_id(job.status.plan.n),
+        attempt=0,
+        status=status,
+        due=gap.last,
+        uid=job.uid,
+        generation=job.spec.generation,
+        handler=job.spec.handler,
+        queue=job.spec.queue,
+        ended_at=now,
+        reason=reason,
+        metadata=job.spec.metadata or None,
+        first=gap.first,
+        last=gap.last,
+        number=gap.number,
+        exact=gap.exact,
+    )
+
+
+def is_kept(job: Job, record: Record) -> bool:
+    """Whether the job's history keeps the record; a run asked for by hand is always told of."""
+    if record.manual or job.spec.history == "all":
+        return True
+    return job.spec.history == "failures" and record.status in FAILURES
+
+
+def holds(job: Job, execution: ExecutionId, *, token: int, lease: LeaseId) -> bool:
+    """Whether the execution is still that holder's: token and lease together."""
+    entry = job.status.running.get(execution)
+    return entry is not None and entry.token == token and entry.lease == lease
+
+
+def finish(job: Job, execution: ExecutionId, outcome: Outcome) -> Job:
+    """Take an execution that ended out of `running`, with all that follows: counts, last, plan, completion."""
+    entry = job.status.running[execution]
+    running = {key: value for key, value in job.status.running.items() if key != execution}
+    last = Last(
+        execution=execution,
+        attempt=entry.attempt,
+        status=outcome.status,
+        due=entry.due,
+        started_at=outcome.started_at,
+        ended_at=outcome.ended_at,
+        error=outcome.error,
+    )
+    status = replace(
+        job.status, running=running, last=last, counts=counted(job.status.counts, outcome.status)
+    )
+    return settle(replace(job, status=status), outcome.ended_at)
+
+
+def release(job: Job, execution: ExecutionId) -> Job:
+    """Give an execution back, so that any replica goes on with it at once: no death, so no takeover counted."""
+    entry = replace(job.status.running[execution], lease=None)
+    running = {**job.status.running, execution: entry}
+    return replace(job, status=replace(job.status, running=running))
+
+
+def counted(
+    counts: Mapping[ExecutionStatus, int], status: ExecutionStatus, number: int = 1
+) -> Mapping[ExecutionStatus, int]:
+    return {**counts, status: counts.get(status, 0) + number}

@@ -1,0 +1,180 @@
+"""Which run is next: plans, catch-up and completion."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, Literal, TypeAlias
+
+from natsched.core.executions import ExecutionStatus
+from natsched.core.hints import PlanHint
+from natsched.core.jobs import Job, Plan, Spec
+from natsched.core.schedules import Gap, Interval, gap, jitter_of, next_due
+
+LATE: Final = timedelta(seconds=1)
+"""How late a plan is looked at before its job's catch-up policy has a say."""
+
+_TICK: Final = timedelta(microseconds=1)
+
+LeftOut: TypeAlias = Literal[ExecutionStatus.COALESCED, ExecutionStatus.MISSED]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Take:
+    """What the catch-up policy makes of a plan: the instant to run (if any) and the instants left out."""
+
+    due: datetime | None
+    after: datetime
+    left_out: Gap | None = None
+    status: LeftOut = ExecutionStatus.COALESCED
+
+
+def take(job: Job, now: datetime) -> Take:
+    """Choose what runs of a plan that is looked at now; the next due is the first one after `after`."""
+    due = job.status.plan.due
+    assert due is not None, "only a plan with a due is taken"
+    if now - due <= LATE:
+        return Take(due=due, after=due)
+    match job.spec.catch_up:
+        case "latest":
+            return _take_last(job, due, now, ExecutionStatus.COALESCED)
+        case "none":
+            return _take_recent(job, due, now)
+        case "all":
+            return _take_each(job, due, now)
+
+
+def _take_last(job: Job, due: datetime, now: datetime, status: LeftOut) -> Take:
+    passed = _gap(job, due, now)
+    if passed.last == due:
+        return Take(due=due, after=due)
+    return Take(
+        due=passed.last, after=passed.last, left_out=_gap(job, due, passed.last - _TICK), status=status
+    )
+
+
+def _take_recent(job: Job, due: datetime, now: datetime) -> Take:
+    oldest = now - timedelta(seconds=job.spec.tolerance)
+    if due >= oldest:
+        return _take_last(job, due, now, ExecutionStatus.COALESCED)
+    passed = _gap(job, due, now)
+    if passed.last >= oldest:
+        return _take_last(job, due, now, ExecutionStatus.MISSED)
+    return Take(due=None, after=now, left_out=passed, status=ExecutionStatus.MISSED)
+
+
+def _take_each(job: Job, due: datetime, now: datetime) -> Take:
+    limit = job.spec.catch_up_limit
+    passed = _gap(job, due, now)
+    if passed.exact and passed.number <= limit:
+        return Take(due=due, after=due)
+    first = _limit_from_the_end(job, due, now, limit)
+    if first <= due:
+        return Take(due=due, after=due)
+    return Take(due=first, after=first, left_out=_gap(job, due, first - _TICK), status=ExecutionStatus.MISSED)
+
+
+def _limit_from_the_end(job: Job, due: datetime, now: datetime, limit: int) -> datetime:
+    """Find the instant from which on at most about `limit` instants lie not after now, by halving."""
+    low, high = due, now
+    while high - low > timedelta(milliseconds=50):
+        middle = low + (high - low) / 2
+        first = _next(job, middle)
+        if first is not None and first <= now and _gap(job, first, now).number >= limit:
+            low = middle
+        else:
+            high = middle
+    found = _next(job, low)
+    return found if found is not None and found <= now else due
+
+
+def _gap(job: Job, first: datetime, until: datetime) -> Gap:
+    if job.spec.fixed_delay is not None:
+        return Gap(first=first, last=first, number=1, exact=True)
+    return gap(job.spec.schedule, first, until, anchor=job.spec.anchor, salt=job.id)
+
+
+def _next(job: Job, after: datetime) -> datetime | None:
+    return next_due(job.spec.schedule, after, anchor=job.spec.anchor, salt=job.id)
+
+
+def next_plan(job: Job, after: datetime) -> Plan:
+    """Return the plan after the current one: the first instant after `after`, if the job may have one."""
+    if _spent(job):
+        return Plan(n=job.status.plan.n + 1)
+    return Plan(n=job.status.plan.n + 1, due=_next(job, after))
+
+
+def replan(job: Job, now: datetime) -> Job:
+    """Plan anew after a change: the first instant after the later of now and the last due taken.
+
+    A paused job gets one only if it knows when it goes on; a job whose next due is counted from the end of a
+    run waits for that run.
+    """
+    status, spec = job.status, job.spec
+    plan = Plan(n=status.plan.n + 1)
+    after = now if status.last_due is None else max(now, status.last_due)
+    if not spec.is_active(now):
+        if spec.paused_until is not None:
+            plan = next_plan(job, max(after, spec.paused_until - _TICK))
+    elif spec.fixed_delay is None or not scheduled_running(job):
+        plan = next_plan(job, after)
+    return replace(job, status=replace(status, plan=plan, completed=None))
+
+
+def delayed_plan(job: Job, now: datetime) -> Plan:
+    """Return the plan that counts its due from now, for a schedule that waits for its runs."""
+    schedule = job.spec.schedule
+    assert isinstance(schedule, Interval)
+    due = now + schedule.period
+    over = schedule.end_at is not None and due > schedule.end_at
+    return Plan(n=job.status.plan.n + 1, due=None if over or _spent(job) else due)
+
+
+def scheduled_running(job: Job) -> bool:
+    return any(not entry.manual for entry in job.status.running.values())
+
+
+def settle(job: Job, now: datetime) -> Job:
+    """Give a job what every write owes it: the plan that an end brings, and the mark of completion."""
+    status, spec = job.status, job.spec
+    if not spec.is_active(now) or status.plan.due is not None:
+        return job
+    if spec.fixed_delay is not None and not scheduled_running(job) and not _spent(job):
+        plan = delayed_plan(job, now)
+        if plan.due is not None:
+            return replace(job, status=replace(status, plan=plan))
+    if status.running or status.manual:
+        return job
+    reason = "max_runs reached" if _spent(job) else "no further instant"
+    return replace(job, status=replace(status, completed=reason))
+
+
+def start_of(job: Job, due: datetime) -> datetime:
+    """Return when a run of that due starts: jitter moves the start, never the plan."""
+    return due + jitter_of(job.spec.schedule, due, uid=job.uid)
+
+
+def plan_hint(job: Job, revision: int) -> PlanHint | None:
+    """Return the hint that the job's plan is owed; `revision` is that of this document."""
+    plan = job.status.plan
+    if plan.due is None:
+        return None
+    return PlanHint(
+        job=job.id,
+        uid=job.uid,
+        n=plan.n,
+        start=start_of(job, plan.due),
+        revision=revision,
+        queue=job.spec.queue,
+    )
+
+
+def _spent(job: Job) -> bool:
+    limit = job.spec.schedule.max_runs
+    return limit is not None and job.status.runs >= limit
+
+
+def same_work(a: Spec, b: Spec) -> bool:
+    """Whether two specs ask for the same, whatever their history: generation, anchor and pause."""
+    return a == replace(
+        b, generation=a.generation, anchor=a.anchor, active=a.active, paused_until=a.paused_until
+    )

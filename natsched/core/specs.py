@@ -1,0 +1,97 @@
+"""From the keywords that a user writes to a checked `Spec`; a bad one is an `InvalidJob` that names the field."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import datetime, timedelta
+from difflib import get_close_matches
+from typing import Any, Final, TypedDict, Unpack
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from natsched.core.ids import token
+from natsched.core.jobs import MAX_PAYLOAD, CatchUp, DeliveryMode, HistoryMode, Overlap, Spec
+from natsched.core.schedules import Cron, Interval, Once, Schedule
+from natsched.errors import InvalidJob
+
+_NOT_ASKED: Final = frozenset({"schedule", "anchor", "generation", "active", "paused_until"})
+OPTIONS: Final = tuple(item.name for item in fields(Spec) if item.name not in _NOT_ASKED)
+_specs: Final = TypeAdapter(Spec)
+
+
+class JobOptions(TypedDict, total=False):
+    """What may be said of a job besides its id and schedule.
+
+    `handler`: the name it is registered under. `queue`: the class of work it belongs to. `payload`, `metadata`:
+    JSON that the handler sees, 64 KiB together. `timeout`, `tolerance`: seconds or a timedelta. `overlap`,
+    `delivery`, `catch_up`, `history`: policies. `catch_up_limit`: how many missed runs `all` makes up for at
+    most. `max_crashes`: how many replicas may die on one execution before it is given up.
+    """
+
+    handler: str | None
+    queue: str
+    payload: JsonValue
+    metadata: Mapping[str, JsonValue]
+    timeout: float | timedelta | None
+    overlap: Overlap
+    delivery: DeliveryMode
+    catch_up: CatchUp
+    catch_up_limit: int
+    tolerance: float | timedelta
+    history: HistoryMode
+    max_crashes: int
+
+
+def make_spec(schedule: Schedule, *, anchor: datetime, **options: Unpack[JobOptions]) -> Spec:
+    """Check what was asked for and return it as a spec."""
+    if not isinstance(schedule, Cron | Interval | Once):
+        raise InvalidJob(
+            f"{schedule!r} is no schedule: take Cron('0 3 * * *'), Interval(hours=1) or Once(instant)",
+            field="schedule",
+        )
+    values: dict[str, Any] = dict(options)
+    for name in values:
+        if name not in OPTIONS:
+            near = get_close_matches(name, OPTIONS, n=1)
+            hint = f": did you mean `{near[0]}`?" if near else f": a job takes {', '.join(OPTIONS)}"
+            raise InvalidJob(f"there is no such option{hint}", field=name)
+    for name in ("timeout", "tolerance"):
+        if isinstance(values.get(name), timedelta):
+            values[name] = values[name].total_seconds()
+    try:
+        spec = _specs.validate_python({"schedule": schedule, "anchor": anchor, **values}, strict=False)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_context=False)[0]
+        raise InvalidJob(first["msg"], field=".".join(str(part) for part in first["loc"])) from error
+    _check(spec)
+    return spec
+
+
+def _check(spec: Spec) -> None:
+    token(spec.queue, field="queue")
+    if spec.handler is not None and not spec.handler.strip():
+        raise InvalidJob("an empty name names no handler: leave it out for the default one", field="handler")
+    if spec.timeout is not None and not 0 < spec.timeout < float("inf"):
+        raise InvalidJob(
+            f"{spec.timeout} s is no time limit: take more than 0, or None for none", field="timeout"
+        )
+    if not 0 <= spec.tolerance < float("inf"):
+        raise InvalidJob(f"{spec.tolerance} s is no tolerance: take 0 or more", field="tolerance")
+    if spec.catch_up_limit < 1:
+        raise InvalidJob(f"{spec.catch_up_limit} is too few: take 1 or more", field="catch_up_limit")
+    if spec.max_crashes < 0:
+        raise InvalidJob(f"{spec.max_crashes} is too few: take 0 or more", field="max_crashes")
+    check_payload({"payload": spec.payload, "metadata": dict(spec.metadata)}, field="payload")
+
+
+def check_payload(value: object, *, field: str) -> None:
+    """Check that a payload is JSON and not too large to travel in a job's document."""
+    try:
+        size = len(json.dumps(value, allow_nan=False).encode())
+    except (TypeError, ValueError, RecursionError, UnicodeEncodeError) as error:
+        raise InvalidJob(f"it is not JSON: {error}", field=field) from error
+    if size > MAX_PAYLOAD:
+        raise InvalidJob(
+            f"{size:,} bytes are too many: {MAX_PAYLOAD:,} at most; store the rest elsewhere and pass its key",
+            field=field,
+        )

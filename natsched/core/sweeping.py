@@ -1,0 +1,141 @@
+"""What the reconciler finds and what it does about it, one document or message at a time.
+
+Hints carry no authority, so a wrong guess costs one message and a repair that is made twice is harmless.
+"""
+
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeAlias
+
+from natsched.core.hints import Hint, Pending, PlanHint, RunHint
+from natsched.core.jobs import ExecutionId, Job, LeaseId, Running, Stored, Unreadable
+from natsched.core.planning import plan_hint, start_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rehint:
+    """Hint again; where `suspect` only if it was missing for as long as the grace."""
+
+    hint: Hint
+    reason: str
+    suspect: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """Delete a message by its sequence, never by subject: what lies there by now may be another's."""
+
+    seq: int
+    reason: str
+
+
+Repair: TypeAlias = Rehint | Delete
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sight:
+    """What a sweep sees besides the documents: the time, its grace and which leases live."""
+
+    now: datetime
+    grace: timedelta
+    live: Container[LeaseId]
+
+
+def inspect(stored: Stored, scheduled: Pending | None, sight: Sight) -> Iterator[Repair]:
+    """Compare a job's document with its schedule; what seems to be missing may yet lie among the deliveries."""
+    job = stored.job
+    if not isinstance(job, Job):
+        return
+    yield from _inspect_plan(job, stored.revision, scheduled, sight)
+    for execution in job.status.manual:
+        yield Rehint(
+            hint=manual_hint(job, execution, stored.revision),
+            reason="asked for by hand, but no message of it",
+            suspect=True,
+        )
+    yield from abandoned(stored, sight)
+
+
+def _inspect_plan(job: Job, revision: int, scheduled: Pending | None, sight: Sight) -> Iterator[Repair]:
+    hint = plan_hint(job, revision)
+    found = scheduled.hint if scheduled is not None else None
+    if scheduled is None:
+        if hint is not None:
+            overdue = sight.now - hint.start > sight.grace
+            yield Rehint(hint=hint, reason="plan without a message", suspect=not overdue)
+    elif _is_plan(found, hint):
+        if scheduled.at is not None and sight.now - scheduled.at > sight.grace:
+            yield Delete(seq=scheduled.seq, reason="schedule stuck in the server")
+            if hint is not None:
+                yield Rehint(hint=hint, reason="schedule stuck in the server")
+    elif found is None or found.revision < revision:
+        yield Delete(seq=scheduled.seq, reason="schedule of an old plan")
+        if hint is not None:
+            yield Rehint(hint=hint, reason="schedule of an old plan")
+
+
+def _is_plan(found: Hint | None, hint: PlanHint | None) -> bool:
+    return (
+        isinstance(found, PlanHint) and hint is not None and (found.uid, found.n) == (hint.uid, hint.n)
+    )
+
+
+def abandoned(stored: Stored, sight: Sight) -> Iterator[Rehint]:
+    """Find executions whose holder is gone; those of a paused job wait for it to go on."""
+    job = stored.job
+    if not isinstance(job, Job):
+        return
+    for execution, entry in job.status.running.items():
+        if entry.lease is not None and entry.lease in sight.live:
+            continue
+        if entry.manual or job.spec.is_active(sight.now):
+            yield Rehint(
+                hint=takeover_hint(job, execution, entry, stored.revision),
+                reason="its replica is gone",
+                suspect=True,
+            )
+
+
+def overdue(stored: Stored, now: datetime) -> PlanHint | None:
+    """Return the hint of a plan that should have been claimed by now."""
+    if not isinstance(stored.job, Job):
+        return None
+    hint = plan_hint(stored.job, stored.revision)
+    return hint if hint is not None and hint.start <= now else None
+
+
+def takeover_hint(job: Job, execution: ExecutionId, entry: Running, revision: int) -> RunHint:
+    return _run_hint(job, execution, entry.attempt + 1, start_of(job, entry.due), revision)
+
+
+def manual_hint(job: Job, execution: ExecutionId, revision: int) -> RunHint:
+    """Return the hint of a run that was asked for by hand."""
+    return _run_hint(job, execution, 1, job.status.manual[execution].at, revision)
+
+
+def _run_hint(job: Job, execution: ExecutionId, attempt: int, start: datetime, revision: int) -> RunHint:
+    return RunHint(
+        job=job.id,
+        uid=job.uid,
+        execution=execution,
+        attempt=attempt,
+        start=start,
+        revision=revision,
+        queue=job.spec.queue,
+    )
+
+
+def inspect_schedule(pending: Pending, stored: Stored) -> Delete | None:
+    """Judge a schedule by its job's document; one without a job goes once the leader confirmed that."""
+    job = stored.job
+    if isinstance(job, Unreadable):
+        return None
+    hint = pending.hint
+    if job is None:
+        return Delete(seq=pending.seq, reason="schedule without a job")
+    if isinstance(hint, RunHint) and hint.revision < stored.revision:
+        known: Mapping[ExecutionId, object] = {**job.status.running, **job.status.manual}
+        if hint.uid != job.uid or hint.execution not in known:
+            return Delete(seq=pending.seq, reason="schedule of an execution that ended")
+    return None

@@ -1,0 +1,53 @@
+"""The records of executions, as a KV bucket keeps them."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from itertools import islice
+
+from anyio.lowlevel import checkpoint
+
+from natsched.core.documents import decode_record, encode_record
+from natsched.core.executions import Record
+from natsched.errors import Conflict
+from natsched.memory.stream import Message, Stream
+
+
+class MemoryHistory:
+    """`ports.History` in memory, under `<job>.<execution>.<attempt>`."""
+
+    def __init__(self, bucket: Stream) -> None:
+        self._bucket = bucket
+
+    async def create(self, record: Record, *, ttl: timedelta) -> bool:
+        await checkpoint()
+        key = f"{record.job}.{record.execution}.{record.attempt}"
+        try:
+            self._bucket.put(key, encode_record(record), expected=0, ttl=ttl)
+        except Conflict:
+            return False
+        return True
+
+    async def get(self, job: str, execution: str, attempt: int) -> Record | None:
+        await checkpoint()
+        message = self._bucket.last(f"{job}.{execution}.{attempt}")
+        return decode_record(message.data) if message else None
+
+    async def list(
+        self, job: str | None = None, execution: str | None = None, *, limit: int = 100
+    ) -> Sequence[Record]:
+        await checkpoint()
+        found = (message for message in self._bucket.newest() if _of(message, job, execution))
+        return [decode_record(message.data) for message in islice(found, limit)]
+
+    @asynccontextmanager
+    async def follow(
+        self, job: str | None = None, execution: str | None = None
+    ) -> AsyncGenerator[AsyncIterator[Record], None]:
+        async with self._bucket.follow(lambda message: _of(message, job, execution)) as messages:
+            yield (decode_record(message.data) async for message in messages)
+
+
+def _of(message: Message, job: str | None, execution: str | None) -> bool:
+    its_job, its_execution, _ = message.subject.rsplit(".", 2)
+    return job in (None, its_job) and execution in (None, its_execution)

@@ -1,0 +1,46 @@
+"""Where a hint lies in the stream, and how a message of it is read."""
+
+from natsched.core.hints import Hint, PlanHint, decode_hint
+from natsched.core.jobs import JobId
+from natsched.errors import DocumentError
+from natsched.memory.stream import Message
+from natsched.ports import Pending
+
+DELIVERIES = "scheduler.delivery"
+
+
+def plan_schedule(job: str) -> str:
+    return f"scheduler.schedule.{job}"
+
+
+def schedule_of(hint: Hint) -> str:
+    """Name the subject on which the hint waits."""
+    match hint:
+        case PlanHint():
+            return plan_schedule(hint.job)
+        case _:
+            return f"scheduler.retry.{hint.job}.{hint.execution}"
+
+
+def delivery_of(hint: Hint) -> str:
+    """Name the subject on which the hint is delivered."""
+    match hint:
+        case PlanHint():
+            return f"{DELIVERIES}.{hint.queue}.plan.{hint.job}"
+        case _:
+            return f"{DELIVERIES}.{hint.queue}.run.{hint.execution}.{hint.job}"
+
+
+def read_hint(message: Message) -> tuple[JobId, Hint | None, str | None]:
+    """Read job and hint of a schedule or delivery, or the problem with it."""
+    _, _, queue, kind, *rest = (message.target or message.subject).split(".")
+    job = JobId(".".join(rest if kind == "plan" else rest[1:]))
+    try:
+        return job, decode_hint(message.data, job=job, queue=queue), None
+    except DocumentError as error:
+        return job, None, error.message
+
+
+def read_pending(message: Message) -> Pending:
+    job, hint, _ = read_hint(message)
+    return Pending(seq=message.seq, subject=message.subject, job=job, hint=hint, at=message.at)

@@ -1,0 +1,118 @@
+"""Virtual time: an event loop on which an hour passes in the moment in which nobody has anything to do.
+
+When nothing is ready the loop jumps to its next timer instead of waiting for it. If there is no timer
+either, nothing can ever happen: that is a `Deadlock`. All that is waited for must live in the loop: no
+threads, no processes, no network.
+
+Two runs of the same code are the same run. For that the order of sets matters: anyio keeps tasks and cancel
+scopes in sets, which go by `hash`, by default an address; here both are numbered in the order they were made.
+"""
+
+import asyncio
+import itertools
+import selectors
+from collections.abc import Awaitable, Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import Context
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+from unittest import mock
+
+import anyio
+from anyio._backends._asyncio import CancelScope
+
+T = TypeVar("T")
+EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Deadlock(RuntimeError):
+    """Nothing is ready and no timer is set: every task waits for another."""
+
+
+class VirtualClock:
+    """A `Clock` by the running loop's time, which starts at `epoch`."""
+
+    def __init__(self, epoch: datetime = EPOCH) -> None:
+        self._epoch = epoch
+
+    def now(self) -> datetime:
+        return self._epoch + timedelta(seconds=self.monotonic())
+
+    def monotonic(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def sleep(self, seconds: float) -> None:
+        await anyio.sleep(seconds)
+
+
+class _JumpingSelector(selectors.DefaultSelector):
+    """Never waits: moves the time instead."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.time = 0.0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready:
+            if timeout is None:
+                raise Deadlock(Deadlock.__doc__)
+            self.time += max(timeout, 0)
+        return ready
+
+
+class _NumberedTask(asyncio.Task[Any]):
+    _numbers = itertools.count()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        self._number = next(self._numbers)
+        super().__init__(*args, **options)
+
+    def __hash__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    """An event loop whose time jumps to the next timer whenever nothing is ready."""
+
+    def __init__(self) -> None:
+        self._jumping = _JumpingSelector()
+        super().__init__(self._jumping)
+        self.set_task_factory(_numbered)
+
+    def time(self) -> float:
+        return self._jumping.time
+
+
+def _numbered(
+    loop: asyncio.AbstractEventLoop,
+    coroutine: Any,
+    context: Context | None = None,
+    **options: Any,
+) -> asyncio.Task[Any]:
+    return _NumberedTask(coroutine, loop=loop, context=context, **options)
+
+
+@contextmanager
+def _numbered_scopes() -> Iterator[None]:
+    numbers = itertools.count()
+    given: dict[int, tuple[CancelScope, int]] = {}
+
+    def number(scope: CancelScope) -> int:
+        return given.setdefault(id(scope), (scope, next(numbers)))[1]
+
+    with mock.patch.object(CancelScope, "__hash__", number):
+        yield
+
+
+def run_virtual(function: Callable[[], Awaitable[T]]) -> T:
+    """Run an async function on a loop of its own, on virtual time."""
+
+    async def main() -> T:
+        return await function()
+
+    with _numbered_scopes(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main())
