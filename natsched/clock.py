@@ -22,6 +22,13 @@ class Clock(Protocol):
     async def sleep(self, seconds: float) -> None: ...
 
 
+class ServerClock(Clock, Protocol):
+    """A clock that can be moved to the server's time."""
+
+    def follow(self, base: float) -> None: ...
+    def offset(self) -> timedelta: ...
+
+
 class SystemClock:
     """The machine's clock, moved to the server's by `follow`.
 

@@ -1,7 +1,7 @@
 """Virtual time: an event loop on which an hour passes in the moment in which nobody has anything to do.
 
 When nothing is ready the loop jumps to its next timer instead of waiting for it. If there is no timer
-either, nothing can ever happen: that is a `Deadlock`. All that is waited for must live in the loop: no
+either, nothing can ever happen: that is a `DeadlockError`. All that is waited for must live in the loop: no
 threads, no processes, no network.
 
 Two runs of the same code are the same run. For that the order of sets matters: anyio keeps tasks and cancel
@@ -11,9 +11,9 @@ scopes in sets, which go by `hash`, by default an address; here both are numbere
 import asyncio
 import itertools
 import selectors
-from collections.abc import Awaitable, Callable, Generator, Iterator
+import weakref
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from contextvars import Context
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 from unittest import mock
@@ -25,7 +25,7 @@ T = TypeVar("T")
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-class Deadlock(RuntimeError):
+class DeadlockError(RuntimeError):
     """Nothing is ready and no timer is set: every task waits for another."""
 
 
@@ -56,17 +56,15 @@ class _JumpingSelector(selectors.DefaultSelector):
         ready = super().select(0)
         if not ready:
             if timeout is None:
-                raise Deadlock(Deadlock.__doc__)
+                raise DeadlockError(DeadlockError.__doc__)
             self.time += max(timeout, 0)
         return ready
 
 
 class _NumberedTask(asyncio.Task[Any]):
-    _numbers = itertools.count()
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        self._number = next(self._numbers)
-        super().__init__(*args, **options)
+    def __init__(self, coroutine: Any, *, number: int, **options: Any) -> None:
+        self._number = number
+        super().__init__(coroutine, **options)
 
     def __hash__(self) -> int:
         return self._number
@@ -81,38 +79,32 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
-        self.set_task_factory(_numbered)
+        self._numbers = itertools.count()
+        self.set_task_factory(self._numbered)
 
     def time(self) -> float:
         return self._jumping.time
 
-
-def _numbered(
-    loop: asyncio.AbstractEventLoop,
-    coroutine: Any,
-    context: Context | None = None,
-    **options: Any,
-) -> asyncio.Task[Any]:
-    return _NumberedTask(coroutine, loop=loop, context=context, **options)
+    def _numbered(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        return _NumberedTask(coroutine, number=next(self._numbers), loop=loop, **options)
 
 
 @contextmanager
 def _numbered_scopes() -> Iterator[None]:
     numbers = itertools.count()
-    given: dict[int, tuple[CancelScope, int]] = {}
+    given: dict[int, int] = {}
 
     def number(scope: CancelScope) -> int:
-        return given.setdefault(id(scope), (scope, next(numbers)))[1]
+        if id(scope) not in given:
+            given[id(scope)] = next(numbers)
+            weakref.finalize(scope, given.pop, id(scope))
+        return given[id(scope)]
 
     with mock.patch.object(CancelScope, "__hash__", number):
         yield
 
 
-def run_virtual(function: Callable[[], Awaitable[T]]) -> T:
+def run_virtual(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run an async function on a loop of its own, on virtual time."""
-
-    async def main() -> T:
-        return await function()
-
     with _numbered_scopes(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main())
+        return runner.run(function())

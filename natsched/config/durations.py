@@ -1,5 +1,6 @@
 """Durations as people write them: "2m", "1h30m", "100ms", or a number of seconds."""
 
+import json
 import re
 from datetime import timedelta
 from fractions import Fraction
@@ -89,7 +90,7 @@ def _shown(value: object) -> str:
         return f"a {type(value).__name__}"
     if isinstance(value, int) and value.bit_length() > _SHOWN:
         return "a number that large"
-    text = f'"{value}"' if isinstance(value, str) else str(value).lower()
+    text = json.dumps(value, ensure_ascii=False) if isinstance(value, str) else str(value).lower()
     return text if len(text) <= _SHOWN else text[: _SHOWN - 4] + '..."'
 
 

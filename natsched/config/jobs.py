@@ -1,12 +1,12 @@
 """Jobs written in a TOML file, one `[[job]]` table each, as the keywords of `Client.ensure_job`."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
-from natsched.core.schedules import Cron, Interval, Once, Schedule
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, JsonValue, ValidationError
 
 from natsched.config.durations import Duration, lasting
@@ -16,6 +16,7 @@ from natsched.config.render import shipped
 from natsched.config.sources import Layer, Origins, read_toml
 from natsched.core.ids import job_id
 from natsched.core.jobs import CatchUp, DeliveryMode, HistoryMode, Overlap
+from natsched.core.schedules import Cron, Interval, Once, Schedule
 from natsched.core.specs import OPTIONS, JobOptions, make_spec
 from natsched.errors import InvalidJob, ScheduleError
 
@@ -95,13 +96,19 @@ def load_jobs(path: Path) -> list[dict[str, Any]]:
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         problems.append(Problem(path="job", reason="write each job as a table [[job]]"))
         tables = []
-    jobs: list[dict[str, Any]] = []
+    jobs: dict[str, dict[str, Any]] = {}
     for number, table in enumerate(tables, start=1):
-        found = list(_read(table, jobs))
-        problems.extend(replace(problem, path=_place(number, table, problem.path)) for problem in found)
+        try:
+            job = _job(table)
+            if job["id"] in jobs:
+                raise InvalidJob("another job of this file has it: ids must differ", field="id")
+            jobs[job["id"]] = job
+        except (ValidationError, ScheduleError, InvalidJob) as error:
+            found = _problems(error)
+            problems.extend(replace(problem, path=_place(number, table, problem.path)) for problem in found)
     if problems:
         raise failure(f"The jobs in {path} are not valid:", problems)
-    return jobs
+    return list(jobs.values())
 
 
 def sample_jobs() -> Path:
@@ -109,27 +116,21 @@ def sample_jobs() -> Path:
     return shipped("jobs.toml")
 
 
-def _read(table: Mapping[str, Any], jobs: list[dict[str, Any]]) -> Iterator[Problem]:
-    """Append the job that the table means to `jobs`, or yield what is wrong with it."""
-    try:
-        job = JobTable.model_validate(table)
-        schedule, options = _schedule(job), _options(job)
-        make_spec(schedule, anchor=_EPOCH, **options)
-    except ValidationError as error:
-        yield from invalid_values(error, JobTable, Origins(layers=()))
-    except ScheduleError as error:
-        yield Problem(path="schedule", reason=str(error))
-    except InvalidJob as error:
-        yield Problem(path=error.field, reason=error.message.removeprefix(f"{error.field}: "))
-    else:
-        if any(other["id"] == job.id for other in jobs):
-            yield Problem(path="id", reason="another job of this file has it: ids must differ")
-        jobs.append({"id": job.id, "schedule": schedule, **options})
+def _job(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the keywords that the table gives, and no defaults, which are the client's."""
+    job = JobTable.model_validate(table)
+    given = {name: getattr(job, name) for name in OPTIONS if name in job.model_fields_set}
+    schedule = _schedule(job)
+    make_spec(schedule, anchor=_EPOCH, **cast("JobOptions", given))
+    return {"id": job.id, "schedule": schedule, **given}
 
 
-def _options(job: JobTable) -> JobOptions:
-    """Return the keywords that the file gives, and no defaults, which are the client's."""
-    return cast("JobOptions", {name: getattr(job, name) for name in OPTIONS if name in job.model_fields_set})
+def _problems(error: ValidationError | ScheduleError | InvalidJob) -> Iterable[Problem]:
+    if isinstance(error, ValidationError):
+        return invalid_values(error, JobTable, Origins(layers=()))
+    if isinstance(error, InvalidJob):
+        return [Problem(path=error.field or "job", reason=error.message.removeprefix(f"{error.field}: "))]
+    return [Problem(path="schedule", reason=error.message)]
 
 
 def _schedule(job: JobTable) -> Schedule:
@@ -167,4 +168,4 @@ def _listed(names: Sequence[str]) -> str:
 
 def _place(number: int, table: Mapping[str, Any], path: str) -> str:
     name = table.get("id")
-    return f'job {number} "{name}", {path}' if isinstance(name, str) else f"job {number}, {path}"
+    return f"job {number} {json.dumps(name)}, {path}" if isinstance(name, str) else f"job {number}, {path}"

@@ -1,15 +1,13 @@
 """Load the settings: defaults, under a TOML file, under the environment, under flags."""
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from natsched.config.problems import Problem, failure, invalid_values, unknown_key
-from natsched.config.schema import nearest_variable, variable
 from natsched.config.settings import Settings
 from natsched.config.sources import (
     CONFIG_VARIABLE,
@@ -71,16 +69,4 @@ def validated(layers: Sequence[Layer]) -> Settings:
     else:
         if not problems:
             return settings
-    raise failure(HEADLINE, _with_variables(problems)) from None
-
-
-def _with_variables(problems: Iterable[Problem]) -> Iterator[Problem]:
-    """Say of an unknown variable which variable was meant, rather than which key."""
-    for problem in problems:
-        keys = tuple(problem.path.split("."))
-        if problem.reason.startswith("unknown key") and problem.source.upper().startswith(variable(keys)):
-            meant = nearest_variable(problem.source)
-            reason = f'unknown variable: did you mean "{meant}"?' if meant else "unknown variable"
-            yield replace(problem, reason=reason)
-        else:
-            yield problem
+    raise failure(HEADLINE, problems) from None

@@ -1,15 +1,18 @@
 """What is wrong with a configuration, in one message: each problem with its path, source and cure."""
 
+import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from natsched.config.schema import Keys, nearest
+from natsched.config.schema import Keys, nearest, nearest_variable, variable
 from natsched.config.sources import Origins
 from natsched.errors import ConfigError
 
+_BARE = re.compile(r"[A-Za-z0-9_-]+")
 _WORDS = {
     "missing": "is missing",
     "string_type": "should be text",
@@ -26,6 +29,7 @@ _WORDS = {
     "path_type": "should be the path of a file",
     "too_short": "is empty",
     "string_too_short": "is empty: leave the key out instead",
+    "invalid-json-value": "is not JSON: write dates and times as text",
     "timezone_aware": "has no offset: write it like 2026-12-01T08:00:00Z",
 }
 
@@ -51,7 +55,7 @@ def failure(headline: str, problems: Iterable[Problem]) -> ConfigError:
 def invalid_values(error: ValidationError, model: type[BaseModel], origins: Origins) -> Iterator[Problem]:
     """Yield what pydantic found, in words; never the value, which may be a secret."""
     for details in error.errors(include_url=False, include_input=False):
-        keys = tuple(str(key) for key in details["loc"] if key != "[key]")
+        keys = _keys(details)
         if details["type"] == "extra_forbidden":
             yield from unknown_key(keys, model, origins)
             continue
@@ -63,9 +67,12 @@ def invalid_values(error: ValidationError, model: type[BaseModel], origins: Orig
 
 def unknown_key(keys: Keys, model: type[BaseModel], origins: Origins) -> Iterator[Problem]:
     """Yield the problem of an unknown key, once for each source that has it."""
-    meant = nearest(keys, model)
-    reason = f'unknown key: did you mean "{meant}"?' if meant else "unknown key"
     for source in origins.all_of(keys) or ("",):
+        if source.upper().startswith(variable(keys)):
+            what, meant = "variable", nearest_variable(source)
+        else:
+            what, meant = "key", nearest(keys, model)
+        reason = f'unknown {what}: did you mean "{meant}"?' if meant else f"unknown {what}"
         yield Problem(path=_path(keys), reason=reason, source=source)
 
 
@@ -78,4 +85,13 @@ def _reason(details: ErrorDetails) -> str:
 
 
 def _path(keys: Keys) -> str:
-    return ".".join(keys) or "settings"
+    """Return the path as TOML would write it, so that any key stays on one line."""
+    return ".".join(key if _BARE.fullmatch(key) else json.dumps(key) for key in keys) or "settings"
+
+
+def _keys(details: ErrorDetails) -> Keys:
+    """Return where the error is, without what pydantic adds to the keys."""
+    keys = tuple(str(key) for key in details["loc"])
+    if details["type"] == "invalid-json-value":
+        return (*keys[:1], *(key for key in keys[1:] if key not in {"dict", "list"}))
+    return keys[:-1] if keys[2:] and keys[-1] == "[key]" else keys

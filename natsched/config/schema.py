@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterator
-from typing import Any, get_args, get_origin
+from typing import Any, TypeGuard, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -41,7 +41,7 @@ def all_keys(model: type[BaseModel] = Settings, above: Keys = ()) -> Iterator[Ke
     """Yield the keys of every single value, without those of tables named by the user."""
     for name, found in model.model_fields.items():
         if _is_model(found.annotation):
-            yield from all_keys(found.annotation, (*above, name))  # type: ignore[arg-type]
+            yield from all_keys(found.annotation, (*above, name))
         else:
             yield (*above, name)
 
@@ -50,13 +50,10 @@ def nearest(keys: Keys, model: type[BaseModel] = Settings) -> str | None:
     """Return the known key that the unknown one was meant to be, if any; a path if in another table."""
     table, name = kind_at(keys[:-1], model), keys[-1]
     siblings = list(table.model_fields) if _is_model(table) else []
-    close = difflib.get_close_matches(name.replace("-", "_").lower(), siblings, 1, _NEAR)
-    if close:
-        return close[0]
+    for close in difflib.get_close_matches(name.replace("-", "_").lower(), siblings, 1, _NEAR):
+        return close
     elsewhere = [".".join(path) for path in all_keys(model) if path[-1] == name]
-    if len(elsewhere) == 1:
-        return elsewhere[0]
-    return None
+    return elsewhere[0] if len(elsewhere) == 1 else None
 
 
 def variable(keys: Keys) -> str:
@@ -74,5 +71,5 @@ def nearest_variable(name: str) -> str | None:
     return PREFIX + close[0] if close else None
 
 
-def _is_model(kind: Any) -> bool:  # noqa: ANN401 - any annotation
+def _is_model(kind: Any) -> TypeGuard[type[BaseModel]]:  # noqa: ANN401 - any annotation
     return isinstance(kind, type) and issubclass(kind, BaseModel)

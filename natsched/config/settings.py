@@ -62,7 +62,7 @@ class Scheduler(Section):
 class Queue(Section):
     """A class of work; a replica works on the queues that it is given and on no others."""
 
-    concurrency: Annotated[Count, Field(ge=1, le=100_000)] = 100
+    concurrency: Annotated[Count, Field(ge=1, le=100_000)] = 1000
 
 
 def _some(queues: dict[str, Queue]) -> dict[str, Queue]:

@@ -1,19 +1,19 @@
 """Cron expressions: from text to a set of wall times, which `zones` turns into instants.
 
-croniter reads the values (numbers, names, ranges, steps, hashes), one item at a time. What it lacks or reads oddly is
-done here: `L`, `LW`, `15W`, `5L` and `MON#2` in any list, a range of one value (croniter takes `5-5` for `*`), steps
-past the end of a field (`22-6/3`), and the search itself, in integers and without state (croniter's takes 20 times
-as long, and its objects change).
+croniter reads the values (numbers, names, ranges, steps, hashes), one item at a time. What it lacks or reads
+oddly is done here: `L`, `LW`, `15W`, `5L` and `MON#2` in any list, a range of one value (croniter takes `5-5`
+for `*`), steps past the end of a field (`22-6/3`), and the search, in integers and without state.
 """
 
 import re
+from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import takewhile
+from itertools import product, takewhile
 from typing import NamedTuple
 
 from croniter import CroniterError, croniter
@@ -21,9 +21,8 @@ from croniter import CroniterError, croniter
 from natsched.core.zones import DAY, EPOCH_ORDINAL
 from natsched.errors import ScheduleError
 
-DaysOf = Callable[
-    [int, int], Iterable[int]
-]  # of a month, by the weekday of its first day (Sunday is 0) and its length
+DaysOf = Callable[[int, int], Iterable[int]]
+"""Days of a month, by the weekday of its first day (Sunday is 0) and its length."""
 
 
 class Field(NamedTuple):
@@ -35,22 +34,18 @@ class Field(NamedTuple):
     high: int
     allowed: str
 
+    def refusal(self, item: str) -> ScheduleError:
+        forms = "lists 1,2, ranges 1-5, steps */2, * or a hashed H, H(1-5), H/2 alone"
+        return ScheduleError(f"{self.name}: {item!r} is not allowed; use {self.allowed}; {forms}")
+
 
 FIELDS = (
     Field("second", 5, 0, 59, "0-59"),
     Field("minute", 0, 0, 59, "0-59"),
     Field("hour", 1, 0, 23, "0-23"),
-    Field(
-        "day-of-month", 2, 1, 31, "1-31, L (last day), LW (last weekday), 15W (weekday nearest the 15th), ?"
-    ),
+    Field("day-of-month", 2, 1, 31, "1-31, L (last day), LW (last weekday), 15W (nearest weekday), ?"),
     Field("month", 3, 1, 12, "1-12 or JAN-DEC"),
-    Field(
-        "day-of-week",
-        4,
-        0,
-        6,
-        "0-7 or SUN-SAT (0 and 7 are Sunday), MON#2 (second Monday), 5L (last Friday), ?",
-    ),
+    Field("day-of-week", 4, 0, 6, "0-7 or SUN-SAT (0, 7: Sunday), MON#2 (second one), 5L (last Friday), ?"),
     Field("year", 6, 1970, 2099, "1970-2099"),
 )
 ALIASES = {
@@ -65,14 +60,14 @@ ALIASES = {
 LONGEST = 500  # characters of an expression
 CYCLE = 400 * 366  # days after which the calendar has repeated, weekdays included
 WORD = "[0-9]{1,4}|[a-z]{3}"
-ITEM = re.compile(rf"(?P<low>\*|{WORD})(?:-(?P<high>{WORD}))?(?:/(?P<step>[1-9][0-9]{{0,3}}))?")
+ITEM = re.compile(rf"(?:\*|(?P<low>{WORD})(?:-(?P<high>{WORD}))?)(?:/(?P<step>[1-9][0-9]{{0,3}}))?")
 HASH = re.compile(r"h(\([0-9]{1,4}-[0-9]{1,4}\))?(/[1-9][0-9]{0,3})?")
 NEAREST = re.compile(r"([0-9]{1,2})w")
 WEEKDAY_IN_MONTH = re.compile(rf"(?P<day>{WORD})(?:(?P<last>l)|#(?P<nth>[1-5]))")
 
 
 class MonthDays(dict[tuple[int, int], tuple[int, ...]]):
-    """Matching days of a month, by the weekday of its first day and its length: each worked out once."""
+    """Matching days of a month by the weekday of its first day and its length, each worked out once."""
 
     def __init__(self, month_days: list[DaysOf], weekdays: list[DaysOf], *, either: bool) -> None:
         self.sides = (month_days, weekdays)
@@ -88,13 +83,11 @@ class MonthDays(dict[tuple[int, int], tuple[int, ...]]):
 class Pattern:
     """Set of wall times, in seconds since 1970 as if the wall were UTC.
 
-    `daily`: every day matches. `rhythm`: hour, minute or second starts with `*` or is a hashed step. `hashed`: it
-    depends on the salt.
+    `times`: seconds of the day, in order. `daily`: every day matches. `rhythm`: hour, minute or second starts
+    with `*` or is a hashed step. `hashed`: it depends on the salt.
     """
 
-    seconds: tuple[int, ...]
-    minutes: tuple[int, ...]
-    hours: tuple[int, ...]
+    times: "array[int]"
     days: MonthDays
     months: tuple[int, ...]
     years: Sequence[int]
@@ -107,36 +100,19 @@ class Pattern:
         today, second = divmod(wall, DAY)
         day = self._day(today)
         if day == today:
-            time = self._time(second)
-            if time is not None:
-                return day * DAY + time
+            at = bisect_left(self.times, second)
+            if at < len(self.times):
+                return day * DAY + self.times[at]
             day = self._day(today + 1)
-        return (
-            None if day is None else day * DAY + self.hours[0] * 3600 + self.minutes[0] * 60 + self.seconds[0]
-        )
+        return None if day is None else day * DAY + self.times[0]
 
     def count(self, low: int, high: int) -> int:
         """How many wall seconds of [low, high) match, without visiting them."""
         (first, start), (last, stop) = divmod(low, DAY), divmod(high, DAY)
-        whole = len(self.hours) * len(self.minutes) * len(self.seconds) * self._count_days(first, last)
-        return whole + self._edge(last, stop) - self._edge(first, start)
-
-    def _time(self, second_of_day: int) -> int | None:
-        hour, rest = divmod(second_of_day, 3600)
-        minute, second = divmod(rest, 60)
-        hours, minutes, seconds = self.hours, self.minutes, self.seconds
-        h = bisect_left(hours, hour)
-        if h < len(hours) and hours[h] == hour:
-            m = bisect_left(minutes, minute)
-            if m < len(minutes) and minutes[m] == minute:
-                s = bisect_left(seconds, second)
-                if s < len(seconds):
-                    return hour * 3600 + minute * 60 + seconds[s]
-                m += 1
-            if m < len(minutes):
-                return hour * 3600 + minutes[m] * 60 + seconds[0]
-            h += 1
-        return hours[h] * 3600 + minutes[0] * 60 + seconds[0] if h < len(hours) else None
+        number = len(self.times) * self._count_days(first, last)
+        number -= bisect_left(self.times, start) if self._day(first) == first else 0
+        number += bisect_left(self.times, stop) if self._day(last) == last else 0
+        return number
 
     def _day(self, start: int) -> int | None:
         if self.daily:
@@ -167,22 +143,13 @@ class Pattern:
                     length = date(year + month // 12, month % 12 + 1, 1).toordinal() - first
                     yield first - EPOCH_ORDINAL, self.days[first % 7, length]
 
-    def _edge(self, day: int, second_of_day: int) -> int:
-        """How many seconds of that day before `second_of_day` match."""
-        if self._day(day) != day:
-            return 0
-        hour, rest = divmod(second_of_day, 3600)
-        minute, second = divmod(rest, 60)
-        number = bisect_left(self.hours, hour) * len(self.minutes) * len(self.seconds)
-        if hour in self.hours:
-            number += bisect_left(self.minutes, minute) * len(self.seconds)
-            number += bisect_left(self.seconds, second) if minute in self.minutes else 0
-        return number
-
 
 @lru_cache(maxsize=4096)
 def compiled(expression: str, salt: str = "") -> Pattern:
-    """Parse an expression; ScheduleError names the field and what it allows."""
+    """Parse an expression; ScheduleError names the field and what it allows.
+
+    Dates that do not exist are no error where hashed: `0 0 31 H *` never fires for a salt that gives June.
+    """
     try:
         pattern = _pattern(_split(expression), salt)
         if not pattern.hashed and pattern.next(0) is None:
@@ -216,10 +183,9 @@ def _pattern(texts: list[str], salt: str) -> Pattern:
     second, minute, hour, day, month, weekday, year = (
         _Text(field, text, salt) for field, text in zip(FIELDS, texts, strict=True)
     )
+    times = [h * 3600 + m * 60 + s for h, m, s in product(hour.values(), minute.values(), second.values())]
     return Pattern(
-        seconds=second.values(),
-        minutes=minute.values(),
-        hours=hour.values(),
+        times=array("i", times),
         days=MonthDays(day.rules(), weekday.rules(), either=not (day.starred or weekday.starred)),
         months=month.values(),
         years=range(2, 9999) if year.text == "*" else year.values(),
@@ -283,42 +249,38 @@ class _Text(NamedTuple):
     def _item(self, item: str) -> tuple[int, ...]:
         match = ITEM.fullmatch(item)
         if match is None:
-            raise self._refusal(item)
+            raise self.field.refusal(item)
         low, high, step = match["low"], match["high"], match["step"]
         if high is None:
-            return self._expand(item)
+            return _expand(self.field, item)
         start, stop = self._number(low), self._number(high)
-        span = self._expand(low if start == stop else f"{low}-{high}")
+        span = _expand(self.field, low if start == stop else f"{low}-{high}")
         return tuple(sorted(span, key=lambda value: value < start))[:: int(step or 1)]
 
     def _hashed(self) -> tuple[int, ...]:
         if HASH.fullmatch(self.text) is None or self.field.name == "year":
-            raise self._refusal(self.text)
+            raise self.field.refusal(self.text)
         text = "h(1-28)" if self.text == "h" and self.field.name == "day-of-month" else self.text
         # A seed for each field: croniter's own hash ties minute and hour to each other.
-        return self._expand(text, blake2b(f"{self.field.name}:{self.salt}".encode(), digest_size=8).digest())
-
-    def _number(self, word: str) -> int:
-        number = croniter.ALPHACONV[self.field.column].get(word, word)
-        try:
-            return int(number)
-        except ValueError:
-            raise self._refusal(word) from None
-
-    def _expand(self, item: str, seed: bytes | None = None) -> tuple[int, ...]:
-        columns = ["*", "*", "*", "*", "*", "0", "*"]
-        columns[self.field.column] = item
-        try:
-            values = croniter.expand(" ".join(columns), hash_id=seed)[0][self.field.column]
-        except CroniterError:
-            raise self._refusal(item) from None
-        return (
-            tuple(range(self.field.low, self.field.high + 1)) if values == ["*"] else tuple(map(int, values))
+        return _expand(
+            self.field, text, blake2b(f"{self.field.name}:{self.salt}".encode(), digest_size=8).digest()
         )
 
-    def _refusal(self, item: str) -> ScheduleError:
-        forms = "lists 1,2, ranges 1-5, steps */2, * or a hashed H, H(1-5), H/2 alone"
-        return ScheduleError(f"{self.field.name}: {item!r} is not allowed; use {self.field.allowed}; {forms}")
+    def _number(self, word: str) -> int:
+        return int(word) if word.isdigit() else _expand(self.field, word)[0]
+
+
+@lru_cache(maxsize=4096)
+def _expand(field: Field, item: str, seed: bytes | None = None) -> tuple[int, ...]:
+    """Read one item of a field with croniter."""
+    columns = ["*", "*", "*", "*", "*", "0", "*"]
+    columns[field.column] = item
+    try:
+        values = croniter.expand(" ".join(columns), hash_id=seed)[0][field.column]
+    except CroniterError:
+        raise field.refusal(item) from None
+    everything = range(field.low, field.high + 1)
+    return tuple(everything if values == ["*"] else map(int, values))
 
 
 def _weekdays(weekday: int, first: int, length: int) -> range:

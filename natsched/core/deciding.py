@@ -120,6 +120,7 @@ def _claim_plan(job: Job, taken: Take, start: datetime, facts: Facts) -> Claim:
         start=start,
         records=records,
         traceless=traceless,
+        rehint=True,
     )
 
 
@@ -133,7 +134,7 @@ def _miss(job: Job, taken: Take, facts: Facts) -> Settle:
 
 def _skip(job: Job, taken: Take, facts: Facts) -> Settle:
     assert taken.due is not None
-    counts, records = _left_out(job, taken, facts.now)
+    counts, _ = _left_out(job, taken, facts.now)
     event = advance(ExecutionStatus.PLANNED, Event.OVERLAP)
     first = taken.due if taken.left_out is None else taken.left_out.first
     number = 1 + (0 if taken.left_out is None else taken.left_out.number)

@@ -13,7 +13,8 @@ class Claim:
     """Write `job` in place of what was read, then run the execution at `start`.
 
     `records` tell what does not run, and are created before the write. `running` is the entry of the
-    execution; where `traceless` it is in no document: the run leaves nothing to finish.
+    execution; where `traceless` it is in no document: the run leaves nothing to finish. With `rehint` the
+    plan's hint is owed: it moved, or whoever moved it may have died before hinting.
     """
 
     job: Job

@@ -76,9 +76,7 @@ def _inspect_plan(job: Job, revision: int, scheduled: Pending | None, sight: Sig
 
 
 def _is_plan(found: Hint | None, hint: PlanHint | None) -> bool:
-    return (
-        isinstance(found, PlanHint) and hint is not None and (found.uid, found.n) == (hint.uid, hint.n)
-    )
+    return isinstance(found, PlanHint) and hint is not None and (found.uid, found.n) == (hint.uid, hint.n)
 
 
 def abandoned(stored: Stored, sight: Sight) -> Iterator[Rehint]:

@@ -1,11 +1,12 @@
 """Time zones, and what the walls of a zone show when. Theory of operation.
 
-Zone data come from the `tzdata` package alone: the host's files, which differ between replicas, are never read.
+Zone data come from the `tzdata` package alone, never from the host, so that replicas agree.
 
-A zone is a row of segments, spans of UTC seconds with one offset. Where the next offset is larger, wall times are
-skipped; where it is smaller, wall times are repeated. In a segment wall and UTC run alike, so a `Timeline` that walks
-the segments yields instants in order whatever the zone does. The policy only says which wall times count in it:
-a skipped one can be made up for at the segment's start, a repeated one counts in its first segment, its second or both.
+A zone is a row of segments, spans of UTC seconds with one offset. Where the next offset is larger, wall times
+are skipped; where it is smaller, they are repeated. Within a segment wall and UTC run alike, so a `Timeline`,
+which walks the segments, yields instants in order whatever the zone does. The policy only says which wall
+times count: skipped ones can be made up for at the start of the next segment, a repeated one counts in its
+first segment, its second or both.
 """
 
 from bisect import bisect_left
@@ -133,12 +134,11 @@ class Timeline:
             instant = max(part.end, wall - WEEK) if part.end - instant > WEEK else part.end
         return None
 
-    def last(self, first: int, until: int) -> int:
-        """Last instant in [first, until], of which `first` is one."""
-        befores = range(first - 1, until)
-        return self._sure(
-            befores[bisect_left(befores, x=True, key=lambda before: self._sure(before) > until) - 1]
-        )
+    def last(self, after: int, until: int) -> int | None:
+        """Last instant in (after, until]."""
+        befores = range(after, until)
+        beyond = bisect_left(befores, x=True, key=lambda before: self._is_over(before, until))
+        return self.next(befores[beyond - 1]) if beyond else None
 
     def count(self, first: int, until: int) -> int:
         """How many instants lie in [first, until], without visiting them."""
@@ -153,9 +153,9 @@ class Timeline:
             instant = part.end
         return number
 
-    def _sure(self, after: int) -> int:
+    def _is_over(self, after: int, until: int) -> bool:
         instant = self.next(after)
-        return END if instant is None else instant
+        return instant is None or instant > until
 
     def _makes_up(self, part: Segment) -> bool:
         """Whether the segment's first instant stands for wall times skipped before it."""

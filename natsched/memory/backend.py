@@ -11,8 +11,8 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from natsched.clock import Clock
-from natsched.memory.history import MemoryHistory
 from natsched.memory.hints import MemoryHints
+from natsched.memory.history import MemoryHistory
 from natsched.memory.intake import Consumer, MemoryIntake
 from natsched.memory.jobs import MemoryJobs
 from natsched.memory.locks import MemoryLocks
@@ -34,8 +34,8 @@ class MemoryBackend:
     """`ports.Backend` in memory, to be entered: time passes for it only inside its context.
 
     Its clock is the server's. A schedule fires `firing_delay` after its instant, a delivery that nobody
-    answers for is handed out again after `ack_wait`, a hint delivered twice within `duplicates_window` is kept
-    once, and what was deleted or ran out leaves a marker for `marker_ttl`.
+    answers for is handed out again after `ack_wait`, a hint delivered twice within `duplicates_window` is
+    kept once, and what was deleted or ran out leaves a marker for `marker_ttl`.
     """
 
     def __init__(

@@ -94,9 +94,7 @@ class Consumer:
         self.in_progress(message.seq)
         _, hint, problem = read_hint(message)
         attempts = self._attempts[message.seq]
-        return MemoryDelivery(
-            seq=message.seq, hint=hint, problem=problem, attempts=attempts, consumer=self
-        )
+        return MemoryDelivery(seq=message.seq, hint=hint, problem=problem, attempts=attempts, consumer=self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

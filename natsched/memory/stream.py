@@ -1,4 +1,4 @@
-"""A JetStream stream in little: messages in sequence, compare-and-set by subject, an end by time, followers."""
+"""A JetStream stream in little: messages in sequence, compare-and-set by subject, lives, followers."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -33,7 +33,7 @@ class Message:
 class Stream:
     """Messages by sequence and by subject.
 
-    With `marker_ttl` a message that ends by time or by `mark` leaves a marker of that life, as in a KV bucket.
+    With `marker_ttl` what ends by time or by `mark` leaves a marker of that life, as in a KV bucket.
     """
 
     def __init__(self, timers: Timers, *, marker_ttl: timedelta | None = None) -> None:
@@ -92,7 +92,7 @@ class Stream:
     async def walk(
         self, matches: Callable[[Message], bool], *, chunk: int, after: int = 0
     ) -> AsyncGenerator[Sequence[Message], None]:
-        """Walk by sequence, markers left out; what is rewritten during the walk comes (again) at its new place."""
+        """Walk by sequence, without markers; what is rewritten meanwhile comes (again) at its new place."""
         while after < self._seq:
             there = []
             for message in self.newest():
@@ -109,7 +109,9 @@ class Stream:
                     yield part
 
     @asynccontextmanager
-    async def follow(self, matches: Callable[[Message], bool]) -> AsyncGenerator[AsyncIterator[Message], None]:
+    async def follow(
+        self, matches: Callable[[Message], bool]
+    ) -> AsyncGenerator[AsyncIterator[Message], None]:
         """Follow the matching messages, markers too, that are stored from now on."""
         send, receive = anyio.create_memory_object_stream[Message](inf)
 
@@ -131,7 +133,9 @@ class Stream:
     def _check(self, subject: str, expected: int | None) -> None:
         last = self._last.get(subject, 0)
         if expected is not None and last != expected:
-            raise Conflict(f"{subject} is at {last}, not at {expected}", key=subject, expected=expected, last=last)
+            raise Conflict(
+                f"{subject} is at {last}, not at {expected}", key=subject, expected=expected, last=last
+            )
 
     def _replace(self, message: Message, ttl: timedelta | None) -> Message:
         self._messages.pop(self._last.get(message.subject, 0), None)

@@ -10,7 +10,7 @@ from natsched.clock import Clock
 
 
 class Timers:
-    """Callbacks at instants of the clock, never early; those of one instant in the order they were asked for."""
+    """Callbacks at instants of the clock, never early; those of one instant in the order of asking."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -22,7 +22,7 @@ class Timers:
         return self._clock.now()
 
     def at(self, when: datetime, callback: Callable[[], None]) -> None:
-        """Call back at `when`, or in a moment if that has passed; a callback looks itself whether it is still due."""
+        """Call back at `when`, or in a moment if that has passed. There is no cancel: a callback looks."""
         self._asked += 1
         entry = (when, self._asked, callback)
         heapq.heappush(self._heap, entry)

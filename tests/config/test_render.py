@@ -27,7 +27,7 @@ hostname = "nats.example.com"
 [scheduler]
 lead = "250ms"
 replicas = 3
-publish_retry = { attempts = 9, initial_backoff = "1m30s" }
+publish_retry = { attempts = 9, initial_backoff = "1s500ms" }
 [queues.mail]
 concurrency = 3
 [queues.web]

@@ -67,7 +67,7 @@ from tests.config.writing import loaded, refusal
         ("[scheduler]\nprefetch = 1.5", "scheduler.prefetch: should be a whole number"),
         ("[scheduler.publish_retry]\nattempts = 0", "scheduler.publish_retry.attempts: should be greater"),
         ("queues = {}", "queues: name at least one queue, such as [queues.default]"),
-        ('[queues."a.b"]', "queues.a.b: take 1 to 64 letters, digits, - and _"),
+        ('[queues."a.b"]', 'queues."a.b": take 1 to 64 letters, digits, - and _'),
         ("[queues]\nmail = 5", "queues.mail: should be a table"),
         ("[queues.mail]\nconcurrency = false", "queues.mail.concurrency: should be a number"),
         ("[queues.mail]\nconcurrency = 'many'", "queues.mail.concurrency: should be a whole number"),

@@ -1,0 +1,67 @@
+"""A distributed job scheduler on NATS JetStream: any number of equal replicas, no leader that fires."""
+
+from natsched.client.client import Client
+from natsched.client.connecting import connect
+from natsched.client.handle import ExecutionHandle
+from natsched.client.views import JobPage, JobView
+from natsched.core.executions import ExecutionStatus, Record
+from natsched.core.schedules import Cron, Interval, Once
+from natsched.errors import (
+    BackendError,
+    ConfigError,
+    Conflict,
+    DocumentError,
+    DuplicateHandler,
+    ExecutionFailed,
+    HandlerError,
+    InvalidJob,
+    JobError,
+    JobExists,
+    JobNotFound,
+    LockLost,
+    NatschedError,
+    PermissionDenied,
+    ScheduleError,
+    ServerTooOld,
+    TooManyEntries,
+    TopologyConflict,
+    Unavailable,
+)
+from natsched.protocol.operations import Ensured
+from natsched.targets.context import Context
+from natsched.targets.registry import Registry
+
+__all__ = [
+    "BackendError",
+    "Client",
+    "ConfigError",
+    "Conflict",
+    "Context",
+    "Cron",
+    "DocumentError",
+    "DuplicateHandler",
+    "Ensured",
+    "ExecutionFailed",
+    "ExecutionHandle",
+    "ExecutionStatus",
+    "HandlerError",
+    "Interval",
+    "InvalidJob",
+    "JobError",
+    "JobExists",
+    "JobNotFound",
+    "JobPage",
+    "JobView",
+    "LockLost",
+    "NatschedError",
+    "Once",
+    "PermissionDenied",
+    "Record",
+    "Registry",
+    "ScheduleError",
+    "ServerTooOld",
+    "TooManyEntries",
+    "TopologyConflict",
+    "Unavailable",
+    "connect",
+]

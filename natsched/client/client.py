@@ -1,0 +1,166 @@
+"""The client's operations."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
+from typing import Unpack
+
+from pydantic import JsonValue
+
+from natsched.client.bulk import BulkEnsure, BulkResult, Item, Progress
+from natsched.client.handle import ExecutionHandle
+from natsched.client.views import JobPage, JobView, view
+from natsched.clock import Clock
+from natsched.core.executions import DID_NOT_RUN, ExecutionStatus, Record
+from natsched.core.ids import job_id
+from natsched.core.jobs import Job, Stored
+from natsched.core.schedules import Schedule
+from natsched.core.specs import JobOptions
+from natsched.errors import InvalidJob
+from natsched.ports import Backend
+from natsched.protocol.operations import Ensured, Operations
+
+_CHUNK = 256
+
+
+class Client:
+    """Ensures, submits, looks at and controls jobs; safe to share between tasks.
+
+    Get one by `connect`. Every call may raise `Unavailable` when NATS does not answer within its time limit.
+    """
+
+    def __init__(self, backend: Backend, operations: Operations, clock: Clock) -> None:
+        self._backend = backend
+        self._operations = operations
+        self._clock = clock
+
+    async def ensure_job(self, id: str, schedule: Schedule, **options: Unpack[JobOptions]) -> Ensured:  # noqa: A002
+        """See that the job exists as given: create it, update it, or find it unchanged.
+
+        Unchanged writes nothing and never moves an interval's phase, so a service may call this at every
+        start. A change of the schedule or queue plans anew, any other keeps the planned run. Once it has
+        returned, no run of the old definition is claimed any more.
+        """
+        outcome, _ = await self._operations.ensure(id, self._operations.spec(schedule, options))
+        return outcome
+
+    async def submit_job(self, id: str, schedule: Schedule, **options: Unpack[JobOptions]) -> JobView:  # noqa: A002
+        """Create the job, or raise `JobExists`. A `Once` that is just past still runs, by its catch-up policy."""
+        return self._view(await self._operations.submit(id, self._operations.spec(schedule, options)))
+
+    async def ensure_jobs(self, jobs: Iterable[Item], *, progress: Progress | None = None) -> BulkResult:
+        """Ensure many jobs, with many requests under way.
+
+        Each is a mapping with the keywords of `ensure_job`, `{"id": ..., "schedule": ..., ...}`, or a job's
+        document. `progress(done, total)` is called after each; `total` is None if it cannot be known.
+        """
+        return await BulkEnsure(self._operations, jobs, progress).run()
+
+    async def get_job(self, id: str) -> JobView:  # noqa: A002
+        """Return the job, or raise `JobNotFound`."""
+        return self._view(await self._operations.get(id))
+
+    async def list_jobs(self, prefix: str = "", *, limit: int = 100, after: str | None = None) -> JobPage:
+        """Return a page of jobs, of those below a prefix of whole tokens (`billing` for `billing.daily`)."""
+        if limit < 1:
+            raise InvalidJob(f"{limit} is no size of a page: take 1 or more", field="limit")
+        jobs: list[JobView] = []
+        cursor = after
+        async for chunk in self._scan(prefix, min(limit + 1, _CHUNK), after):
+            for stored in chunk:
+                if not isinstance(stored.job, Job):
+                    continue
+                if len(jobs) == limit:
+                    return JobPage(jobs=tuple(jobs), next=cursor)
+                jobs.append(self._view(stored.job))
+                cursor = str(stored.revision)
+        return JobPage(jobs=tuple(jobs), next=None)
+
+    async def iter_jobs(self, prefix: str = "") -> AsyncIterator[JobView]:
+        """Go through all jobs below a prefix, each once."""
+        seen: set[str] = set()
+        async for chunk in self._scan(prefix, _CHUNK, None):
+            for stored in chunk:
+                if isinstance(stored.job, Job) and stored.id not in seen:
+                    seen.add(stored.id)
+                    yield self._view(stored.job)
+
+    async def remove_job(self, id: str) -> JobView:  # noqa: A002
+        """Remove the job, or raise `JobNotFound`; executions that are running end unrecorded."""
+        return self._view(await self._operations.remove(id))
+
+    async def pause_job(self, id: str, *, until: datetime | None = None) -> JobView:  # noqa: A002
+        """Claim no more runs, until an instant or until `resume_job`; what is running goes on."""
+        if until is not None and until.tzinfo is None:
+            raise InvalidJob(f"{until} has no time zone: make it aware, e.g. with tzinfo=UTC", field="until")
+        return self._view(await self._operations.pause(id, until))
+
+    async def resume_job(self, id: str) -> JobView:  # noqa: A002
+        """Go on, with the first instant after now."""
+        return self._view(await self._operations.resume(id))
+
+    async def trigger_job(self, id: str, payload: JsonValue = None) -> ExecutionHandle:  # noqa: A002
+        """Ask for a run now, besides the plan; await the handle for the record of its end.
+
+        The payload, if any, stands in for the job's own. Under `overlap="skip"` the run waits for those
+        before it.
+        """
+        execution = await self._operations.trigger(id, payload)
+        return ExecutionHandle(self._backend, id, execution)
+
+    def execution(self, job: str, execution: str) -> ExecutionHandle:
+        """Return a handle on an execution that is known by its id."""
+        return ExecutionHandle(self._backend, job_id(job), execution)
+
+    async def executions(
+        self,
+        job: str | None = None,
+        execution: str | None = None,
+        *,
+        limit: int = 100,
+        missed: bool = False,
+    ) -> Sequence[Record]:
+        """Return records, the newest first: of all jobs, of one, or of one execution.
+
+        Of one job those that are running come first. With `missed` only runs that did not happen.
+        """
+        if limit < 1:
+            raise InvalidJob(f"{limit} is no number of records: take 1 or more", field="limit")
+        if execution is not None and job is None:
+            raise InvalidJob("an execution is looked up with its job: give both", field="job")
+        records: list[Record] = []
+        if job is not None:
+            stored = await self._backend.jobs.read(job_id(job))
+            records += [one for one in _running(stored) if execution in (None, one.execution)]
+        records += await self._backend.history.list(job, execution, limit=limit)
+        if missed:
+            records = [record for record in records if record.status in DID_NOT_RUN]
+        return records[:limit]
+
+    def _scan(self, prefix: str, chunk: int, after: str | None) -> AsyncIterator[Sequence[Stored]]:
+        checked = job_id(prefix) if prefix else ""
+        return self._backend.jobs.scan(checked, chunk=chunk, after=after or "")
+
+    def _view(self, job: Job) -> JobView:
+        return view(job, self._clock.now())
+
+
+def _running(stored: Stored) -> list[Record]:
+    job = stored.job
+    if not isinstance(job, Job):
+        return []
+    return [
+        Record(
+            job=job.id,
+            execution=execution,
+            attempt=entry.attempt,
+            status=ExecutionStatus.RUNNING,
+            due=entry.due,
+            uid=job.uid,
+            generation=job.spec.generation,
+            handler=job.spec.handler,
+            queue=job.spec.queue,
+            replica=entry.lease.split(".")[1] if entry.lease else None,
+            manual=entry.manual,
+        )
+        for execution, entry in job.status.running.items()
+    ]

@@ -1,0 +1,98 @@
+"""What is held until it is due: one heap, one waiter, no task for each hint."""
+
+import heapq
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+import anyio
+
+from natsched.clock import Clock
+from natsched.core.hints import Hint
+from natsched.core.pacing import beginning
+from natsched.ports import Delivery
+
+BATCH: Final = 256
+_BUCKETS_A_SECOND: Final = 100
+_FIRST_COST: Final = 0.0004
+_WEIGHT: Final = 0.1
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A delivery in this replica's hands, from its arrival to its acknowledgement."""
+
+    delivery: Delivery
+    hint: Hint
+    since: float = 0.0
+    touched: float = field(default=0.0)
+
+
+class Agenda:
+    """Holds hints until it is time to begin with them, in the order of their starts."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._heap: list[tuple[float, int, Held]] = []
+        self._numbers = 0
+        self._buckets: Counter[int] = Counter()
+        self._woken = anyio.Event()
+        self._cost = _FIRST_COST
+
+    def __len__(self) -> int:
+        return len(self._heap)
+
+    def add(self, held: Held, at: datetime | None = None) -> None:
+        """Hold a hint until just before its start, or until `at`."""
+        start = (at or held.hint.start).timestamp()
+        self._numbers += 1
+        heapq.heappush(self._heap, (start, self._numbers, held))
+        self._buckets[int(start * _BUCKETS_A_SECOND)] += 1
+        self._woken.set()
+
+    def learn(self, seconds: float, number: int) -> None:
+        """Learn from a batch what one hint costs from its read to its claim."""
+        cost = min(max(seconds / number, 0.0001), 0.002)
+        self._cost += _WEIGHT * (cost - self._cost)
+
+    async def due(self) -> list[Held]:
+        """Wait until it is time to begin and return those to begin with, the earliest first, at least one."""
+        while True:
+            self._woken = anyio.Event()
+            pause: float | None = None
+            if self._heap:
+                plan = beginning(self._starts(), cost=self._cost)
+                assert plan is not None
+                pause = plan.at - self._clock.now().timestamp()
+                if pause <= 0:
+                    return self._pop(plan.until)
+            with anyio.move_on_after(pause):
+                await self._woken.wait()
+
+    def empty(self) -> list[Held]:
+        """Give up all that is held."""
+        everything = [held for _, _, held in self._heap]
+        self._heap.clear()
+        self._buckets.clear()
+        return everything
+
+    def _starts(self) -> list[tuple[float, int]]:
+        """Return the starts in buckets; the first by its exact start, so that a lone hint is not begun early."""
+        first = self._heap[0][0]
+        return [
+            (max(first, bucket / _BUCKETS_A_SECOND), number)
+            for bucket, number in sorted(self._buckets.items())
+        ]
+
+    def _pop(self, until: float) -> list[Held]:
+        batch: list[Held] = []
+        edge = until + 1 / _BUCKETS_A_SECOND
+        while self._heap and len(batch) < BATCH and self._heap[0][0] < edge:
+            start, _, held = heapq.heappop(self._heap)
+            bucket = int(start * _BUCKETS_A_SECOND)
+            self._buckets[bucket] -= 1
+            if not self._buckets[bucket]:
+                del self._buckets[bucket]
+            batch.append(held)
+        return batch

@@ -1,0 +1,140 @@
+"""Keeping the books: the writes that claim, settle and finish, each with the records and hints it owes."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from functools import partial
+from typing import TypeVar
+
+import structlog
+
+from natsched.clock import Clock
+from natsched.core.changes import ttl_of
+from natsched.core.endings import Outcome, finish, holds, is_kept, record_of, release
+from natsched.core.executions import FAILURES, ExecutionStatus, Record
+from natsched.core.jobs import ExecutionId, Job, Running
+from natsched.core.planning import plan_hint
+from natsched.daemon.options import ReplicaOptions
+from natsched.errors import BackendError, Conflict, Unavailable
+from natsched.ports import Backend
+from natsched.protocol.hinting import Hinter
+from natsched.protocol.retrying import retrying
+from natsched.protocol.writing import write_job
+
+T = TypeVar("T")
+
+log = structlog.get_logger(__name__)
+
+
+class Books:
+    """Writes documents and records, and publishes hints, for what this replica decided."""
+
+    def __init__(self, backend: Backend, clock: Clock, options: ReplicaOptions) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._options = options
+        self._hinter = Hinter(backend.hints, clock, lead=options.lead)
+
+    async def write(self, job: Job, *, expected: int) -> int:
+        """Write a document by compare-and-set, with a lost answer found out."""
+        return await write_job(
+            self._backend.jobs,
+            job,
+            expected=expected,
+            ttl=ttl_of(job, self._options.completed_retention),
+            retry=self._options.publish_retry,
+            clock=self._clock,
+        )
+
+    async def keep(self, *records: Record) -> None:
+        """Create records; one that is there already stays."""
+        for record in records:
+            await self._again(partial(self._backend.history.create, record, ttl=self._retention(record.status)))
+
+    async def owe(self, job: Job, revision: int) -> None:
+        """Publish the hint that the document's plan is owed; what fails is the reconciler's to repair."""
+        hint = plan_hint(job, revision)
+        if hint is None:
+            return
+        try:
+            await self._again(lambda: self._hinter.hint(hint))
+        except BackendError as error:
+            log.warning(
+                "a hint could not be published; the reconciler will",
+                action="hint_failed",
+                job=job.id,
+                n=hint.n,
+                error=str(error),
+            )
+
+    async def end(
+        self,
+        job: Job,
+        revision: int,
+        execution: ExecutionId,
+        entry: Running,
+        outcome: Outcome,
+        *,
+        may_go_on: Callable[[], bool],
+    ) -> Record | None:
+        """Record an attempt that ended and take it out of the document; None if it is no longer this replica's.
+
+        The record comes first, so that whoever finds the execution abandoned can finish from it.
+        """
+        assert entry.lease is not None
+        record = record_of(job, execution, entry, outcome, replica=self._options.name)
+        while may_go_on():
+            try:
+                if is_kept(job, record):
+                    await self.keep(record)
+                if await self._finish(job, revision, execution, entry, outcome):
+                    return record
+                return None
+            except Unavailable:
+                log.debug("no answer to a finish: trying again", action="finish_again", execution=execution)
+        return None
+
+    async def note(self, job: Job, execution: ExecutionId, entry: Running, outcome: Outcome) -> Record:
+        """Record a run that left no trace in its document: there is nothing to finish."""
+        record = record_of(job, execution, entry, outcome, replica=self._options.name)
+        if is_kept(job, record):
+            await self.keep(record)
+        return record
+
+    async def _finish(
+        self, job: Job, revision: int, execution: ExecutionId, entry: Running, outcome: Outcome
+    ) -> bool:
+        assert entry.lease is not None
+        while True:
+            try:
+                ended = _ended(job, execution, outcome)
+                written = await self.write(ended, expected=revision)
+            except Conflict:
+                stored = await self._backend.jobs.read(job.id)
+                if not isinstance(stored.job, Job) or stored.job.uid != job.uid:
+                    return True
+                job, revision = stored.job, stored.revision
+                if not holds(job, execution, token=entry.token, lease=entry.lease):
+                    return _was_mine(job, execution, entry)
+                continue
+            if ended.status.plan != job.status.plan:
+                await self.owe(ended, written)
+            return True
+
+    def _retention(self, status: ExecutionStatus) -> timedelta:
+        options = self._options
+        return options.failures_retention if status in FAILURES else options.history_retention
+
+    async def _again(self, call: Callable[[], Awaitable[T]]) -> T:
+        return await retrying(call, self._options.publish_retry, self._clock)
+
+
+def _ended(job: Job, execution: ExecutionId, outcome: Outcome) -> Job:
+    if outcome.status is ExecutionStatus.INTERRUPTED:
+        return release(job, execution)
+    return finish(job, execution, outcome)
+
+
+def _was_mine(job: Job, execution: ExecutionId, entry: Running) -> bool:
+    """Whether the attempt is gone from `running` because of its own finish, whose answer was lost."""
+    last = job.status.last
+    return last is not None and (last.execution, last.attempt) == (execution, entry.attempt)

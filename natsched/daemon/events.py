@@ -1,0 +1,89 @@
+"""What a replica tells its observers: one event for each change of state, in the order they happen."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeAlias
+
+from natsched.core.executions import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted:
+    """A handler is about to be called; `lag` is seconds from the instant it was to start at."""
+
+    job: str
+    execution: str
+    attempt: int
+    due: datetime
+    lag: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunEnded:
+    """A handler returned, failed or was stopped."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunLeftOut:
+    """Runs that did not happen, with the reason in the record."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HintDropped:
+    """A hint was old or unreadable: nothing to do."""
+
+    job: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandedBack:
+    """A hint goes back to the queue for a while."""
+
+    job: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repaired:
+    """The reconciler hinted again or deleted a stray message."""
+
+    job: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantined:
+    """A document cannot be read; it is left where it is."""
+
+    job: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """A sweep went through all jobs; `oldest` is the age in seconds of each queue's oldest delivery."""
+
+    jobs: int
+    repairs: int
+    seconds: float
+    oldest: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseLost:
+    """This replica could not prove that it was alive: what it ran is cancelled, and it starts anew."""
+
+    lease: str
+    running: int
+
+
+Event: TypeAlias = (
+    RunStarted | RunEnded | RunLeftOut | HintDropped | HandedBack | Repaired | Quarantined | Swept | LeaseLost
+)
+Observer: TypeAlias = Callable[[Event], None]

@@ -1,0 +1,138 @@
+"""Running one claimed execution: wait for its instant, call its handler, say how it ended."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal, TypeAlias
+
+import anyio
+
+from natsched.clock import Clock
+from natsched.core.endings import Outcome
+from natsched.core.executions import Event, ExecutionStatus, advance
+from natsched.core.jobs import ExecutionId, Job, LeaseId, Running
+from natsched.daemon.events import Observer, RunStarted
+from natsched.daemon.leasing import Leaseholder
+from natsched.targets.calling import Caller, Ended
+from natsched.targets.context import Context
+from natsched.targets.registry import Handler, Registry
+
+StopReason: TypeAlias = Literal["shutdown", "lease lost"]
+
+_EVENTS: Final = {
+    ExecutionStatus.OK: Event.SUCCEED,
+    ExecutionStatus.FAILED: Event.FAIL,
+    ExecutionStatus.TIMED_OUT: Event.EXCEED_TIMEOUT,
+}
+
+
+@dataclass(slots=True, eq=False)
+class Active:
+    """An execution in this replica's hands, from before its claim to its end."""
+
+    execution: ExecutionId
+    lease: LeaseId
+    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    stopped: StopReason | None = None
+    started_at: datetime | None = None
+
+    def stop(self, reason: StopReason) -> None:
+        """Cancel the handler; what follows depends on the reason."""
+        if self.stopped is None:
+            self.stopped = reason
+            self.scope.cancel(reason)
+
+
+class Executor:
+    """Calls handlers on the instant."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        clock: Clock,
+        leaseholder: Leaseholder,
+        observe: Observer,
+        *,
+        replica: str,
+        threads: int,
+    ) -> None:
+        self._registry = registry
+        self._caller = Caller(threads=threads)
+        self._clock = clock
+        self._leaseholder = leaseholder
+        self._observe = observe
+        self._replica = replica
+
+    def handler_of(self, job: Job) -> Handler | None:
+        """Return what the job runs, if this replica has it."""
+        return self._registry.find(job.spec.handler)
+
+    async def execute(
+        self, active: Active, handler: Handler, job: Job, entry: Running, start: datetime
+    ) -> Outcome | None:
+        """Run and return the outcome; None if this replica may not go on with it."""
+        with active.scope:
+            await self._wait(start)
+            if active.stopped is None and not self.may_go_on(active):
+                return None
+            active.started_at = started_at = self._clock.now()
+            context = self._context(active, job, entry, started_at)
+            lag = (started_at - start).total_seconds()
+            self._observe(
+                RunStarted(
+                    job=job.id, execution=active.execution, attempt=entry.attempt, due=entry.due, lag=lag
+                )
+            )
+            ended = await self._call(active, handler, context, job.spec.timeout)
+            return self._outcome(ended, started_at)
+        if active.stopped == "shutdown":
+            return self._interrupted(job, active.started_at)
+        return None
+
+    def may_go_on(self, active: Active) -> bool:
+        """Whether the lease under which the execution was claimed still lives."""
+        return self._leaseholder.is_held() and self._leaseholder.lease == active.lease
+
+    async def _wait(self, start: datetime) -> None:
+        while (pause := (start - self._clock.now()).total_seconds()) > 0:
+            await self._clock.sleep(pause)
+
+    async def _call(self, active: Active, handler: Handler, context: Context, limit: float | None) -> Ended:
+        try:
+            return await self._caller.call(handler, context, timeout=limit)
+        except anyio.get_cancelled_exc_class():
+            if active.scope.cancel_called:
+                raise
+            return Ended(status=ExecutionStatus.FAILED, error="it cancelled itself")
+
+    def _outcome(self, ended: Ended, started_at: datetime) -> Outcome:
+        return Outcome(
+            status=advance(ExecutionStatus.RUNNING, _EVENTS[ended.status]),
+            started_at=started_at,
+            ended_at=self._clock.now(),
+            error=ended.error,
+            traceback=ended.traceback,
+        )
+
+    def _interrupted(self, job: Job, started_at: datetime | None) -> Outcome:
+        last = job.spec.delivery == "at_most_once"
+        event = Event.CANCEL if last else Event.SHUT_DOWN
+        return Outcome(
+            status=advance(ExecutionStatus.RUNNING, event),
+            started_at=started_at,
+            ended_at=self._clock.now(),
+            reason="its replica shut down",
+        )
+
+    def _context(self, active: Active, job: Job, entry: Running, started_at: datetime) -> Context:
+        payload = entry.payload if entry.manual and entry.payload is not None else job.spec.payload
+        return Context(
+            job_id=job.id,
+            execution_id=active.execution,
+            due=entry.due,
+            started_at=started_at,
+            attempt=entry.attempt,
+            metadata=job.spec.metadata,
+            payload=payload,
+            replica=self._replica,
+            manual=entry.manual,
+        )

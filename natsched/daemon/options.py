@@ -1,0 +1,33 @@
+"""How a replica is set up; the defaults are those of the configuration."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from natsched.protocol.retrying import Retry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaOptions:
+    """What a replica needs to know besides its backend, clock and registry.
+
+    `queues`: how many executions of each queue run here at once. `prefetch`: how many hints of each queue are
+    held here at once. `spill_after`: how long a due run waits for a free slot before another replica may
+    have it.
+    """
+
+    name: str
+    queues: Mapping[str, int] = field(default_factory=lambda: {"default": 1000})
+    prefetch: int = 8192
+    lead: timedelta = timedelta(seconds=1)
+    ack_wait: timedelta = timedelta(seconds=5)
+    lease_ttl: timedelta = timedelta(seconds=5)
+    spill_after: timedelta = timedelta(milliseconds=100)
+    shutdown_grace: timedelta = timedelta(seconds=30)
+    reconciler_interval: timedelta = timedelta(seconds=30)
+    reconciler_grace: timedelta = timedelta(seconds=30)
+    completed_retention: timedelta = timedelta(days=1)
+    history_retention: timedelta = timedelta(days=7)
+    failures_retention: timedelta = timedelta(days=30)
+    thread_limit: int = 40
+    publish_retry: Retry = field(default_factory=Retry)

@@ -1,0 +1,251 @@
+"""The reconciler: compares documents with messages and hints again what slipped.
+
+Any number of replicas may run it; a lock makes it one at a time, and two would be harmless. A sweep goes
+through the documents in chunks, paced so that it does not disturb firing, and memory stays at one chunk. When
+a replica's lease ends it does not wait for the next sweep: it looks through what is delivered and not yet
+acknowledged, and hints again what is overdue or abandoned.
+"""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import anyio
+import structlog
+
+from natsched.clock import Clock
+from natsched.core.hints import Hint, PlanHint
+from natsched.core.jobs import ExecutionId, Job, Stored, Unreadable
+from natsched.core.sweeping import (
+    Delete,
+    Rehint,
+    Repair,
+    Sight,
+    abandoned,
+    inspect,
+    inspect_schedule,
+    overdue,
+)
+from natsched.daemon.events import Observer, Quarantined, Repaired, Swept
+from natsched.daemon.leasing import LEASES, living
+from natsched.daemon.options import ReplicaOptions
+from natsched.errors import BackendError, Conflict, LockLost
+from natsched.ports import Backend, Lock
+from natsched.protocol.hinting import Hinter
+
+LOCK: Final = "reconciler"
+CHUNK: Final = 64
+_LOCK_TTL: Final = timedelta(seconds=5)
+_RENEW_AT: Final = 0.3
+_SCHEDULES_EVERY: Final = 10
+"""Stray schedules are harmless, they fire and are dropped: one sweep in ten looks for them."""
+
+log = structlog.get_logger(__name__)
+
+
+class Reconciler:
+    """Repairs; `sweep` is one pass, `revive` what the end of a lease asks for, `run` both for ever."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        clock: Clock,
+        options: ReplicaOptions,
+        observe: Observer,
+    ) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._options = options
+        self._observe = observe
+        self._hinter = Hinter(backend.hints, clock, lead=options.lead)
+        self._suspects: dict[str, datetime] = {}
+        self._sweeps = 0
+
+    async def run(self) -> None:
+        """Reconcile whenever this replica holds the lock, for ever."""
+        while True:
+            try:
+                lock = await self._backend.locks.create(LOCK, self._options.name.encode(), ttl=_LOCK_TTL)
+            except BackendError:
+                await self._clock.sleep(_LOCK_TTL.total_seconds() / 2)
+                continue
+            try:
+                await self._hold(lock)
+            except* (BackendError, LockLost) as group:
+                log.info(
+                    "the reconciler stops here", action="reconciler_stopped", error=str(group.exceptions[0])
+                )
+
+    async def _hold(self, lock: Lock) -> None:
+        holding = [lock]
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._renew, holding, name="renew the reconciler's lock")
+                tasks.start_soon(self._follow_leases, name="follow the leases")
+                await self._sweep_for_ever()
+        finally:
+            with anyio.move_on_after(1, shield=True):
+                try:
+                    await self._backend.locks.release(holding[0])
+                except BackendError:
+                    log.debug("the reconciler's lock ends by itself", action="reconciler_lock_left")
+
+    async def _renew(self, holding: list[Lock]) -> None:
+        until = self._clock.monotonic() + _LOCK_TTL.total_seconds()
+        while True:
+            await self._clock.sleep(_LOCK_TTL.total_seconds() * _RENEW_AT)
+            sent = self._clock.monotonic()
+            try:
+                holding[0] = await self._backend.locks.renew(
+                    holding[0], self._options.name.encode(), ttl=_LOCK_TTL
+                )
+            except Conflict as error:
+                raise LockLost("another replica reconciles now") from error
+            except BackendError:
+                if self._clock.monotonic() > until:
+                    raise
+                continue
+            until = sent + _LOCK_TTL.total_seconds()
+
+    async def _sweep_for_ever(self) -> None:
+        await self.revive()
+        while True:
+            try:
+                await self.sweep()
+            except BackendError as error:
+                log.warning("a sweep was cut short", action="sweep_failed", error=str(error))
+            await self._clock.sleep(self._options.reconciler_interval.total_seconds())
+
+    async def _follow_leases(self) -> None:
+        async with self._backend.locks.endings(LEASES) as endings:
+            async for key in endings:
+                log.info("a lease ended", action="lease_ended", lease=key or "(unknown)")
+                try:
+                    await self.revive()
+                except BackendError as error:
+                    log.warning(
+                        "a lease's work waits for the sweep", action="revive_failed", error=str(error)
+                    )
+
+    async def sweep(self) -> Swept:
+        """Go through all jobs once, and now and then through the schedules."""
+        started = self._clock.monotonic()
+        self._sweeps += 1
+        jobs = repairs = 0
+        seen: dict[str, datetime] = {}
+        async for chunk in self._backend.jobs.scan(chunk=CHUNK):
+            began = self._clock.monotonic()
+            jobs += len(chunk)
+            repairs += await self._sweep_chunk(chunk, seen)
+            await self._clock.sleep(self._clock.monotonic() - began)
+        self._suspects = seen
+        if self._sweeps % _SCHEDULES_EVERY == 1:
+            repairs += await self._sweep_schedules()
+        swept = Swept(
+            jobs=jobs,
+            repairs=repairs,
+            seconds=self._clock.monotonic() - started,
+            oldest=await self._oldest(),
+        )
+        self._observe(swept)
+        return swept
+
+    async def _sweep_chunk(self, chunk: Sequence[Stored], seen: dict[str, datetime]) -> int:
+        now = self._clock.now()
+        for stored in chunk:
+            if isinstance(stored.job, Unreadable):
+                self._observe(Quarantined(job=stored.id, reason=stored.job.reason))
+        readable = [stored for stored in chunk if isinstance(stored.job, Job)]
+        scheduled = await self._backend.hints.scheduled_of([stored.id for stored in readable])
+        running = any(stored.job.status.running for stored in readable if isinstance(stored.job, Job))
+        live = await living(self._backend.locks) if running else frozenset()
+        sight = Sight(now=now, grace=self._options.reconciler_grace, live=live)
+        found = [repair for stored in readable for repair in inspect(stored, scheduled.get(stored.id), sight)]
+        return await self._repair(await self._confirmed(found, now, seen))
+
+    async def _confirmed(
+        self, found: Sequence[Repair], now: datetime, seen: dict[str, datetime]
+    ) -> list[Repair]:
+        """Leave out what lies among the deliveries, and what was not missing for as long as the grace."""
+        rehints = [repair for repair in found if isinstance(repair, Rehint)]
+        if not rehints:
+            return list(found)
+        delivered = await self._delivered()
+        confirmed: list[Repair] = []
+        for repair in found:
+            if isinstance(repair, Rehint):
+                if repair.hint.key in delivered or _execution_of(repair.hint) in delivered:
+                    continue
+                if repair.suspect:
+                    since = seen[repair.hint.key] = self._suspects.get(repair.hint.key, now)
+                    if now - since < self._options.reconciler_grace:
+                        continue
+            confirmed.append(repair)
+        return confirmed
+
+    async def _delivered(self) -> frozenset[str]:
+        """Return the keys and executions of all hints that are delivered and not yet acknowledged."""
+        pending = [found.hint for found in await self._backend.hints.deliveries() if found.hint is not None]
+        keys = {hint.key for hint in pending}
+        return frozenset(keys | {_execution_of(hint) for hint in pending})
+
+    async def _sweep_schedules(self) -> int:
+        repairs = 0
+        async for chunk in self._backend.hints.walk(chunk=CHUNK):
+            began = self._clock.monotonic()
+            stored = await self._backend.jobs.read_many(list({found.job for found in chunk}))
+            strays: list[Repair] = []
+            for found in chunk:
+                document = stored[found.job]
+                if document.job is None:
+                    document = await self._backend.jobs.read(found.job)
+                repair = inspect_schedule(found, document)
+                if repair is not None:
+                    strays.append(repair)
+            repairs += await self._repair(strays)
+            await self._clock.sleep(self._clock.monotonic() - began)
+        return repairs
+
+    async def revive(self) -> int:
+        """Hint again what is delivered but overdue or abandoned: some replica may just have died on it."""
+        pending = await self._backend.hints.deliveries()
+        jobs = list({found.job: None for found in pending})
+        if not jobs:
+            return 0
+        now = self._clock.now()
+        sight = Sight(now=now, grace=timedelta(0), live=await living(self._backend.locks))
+        stored = await self._backend.jobs.read_many(jobs)
+        repairs: list[Repair] = []
+        for document in stored.values():
+            repairs.extend(abandoned(document, sight))
+            hint = overdue(document, now)
+            if hint is not None:
+                repairs.append(Rehint(hint=hint, reason="overdue when a lease ended"))
+        return await self._repair(repairs)
+
+    async def _repair(self, repairs: Iterable[Repair]) -> int:
+        number = 0
+        for repair in repairs:
+            match repair:
+                case Rehint(hint=hint, reason=reason):
+                    await self._hinter.repair(hint)
+                    self._observe(Repaired(job=hint.job, reason=reason))
+                case Delete(seq=seq, reason=reason):
+                    await self._backend.hints.delete(seq)
+                    self._observe(Repaired(job="", reason=reason))
+            number += 1
+        return number
+
+    async def _oldest(self) -> dict[str, float]:
+        """Return the age of the oldest delivery of each queue, in seconds from its start."""
+        now = self._clock.now()
+        oldest: dict[str, float] = {}
+        for found in await self._backend.hints.deliveries():
+            if found.hint is not None:
+                age = (now - found.hint.start).total_seconds()
+                oldest[found.hint.queue] = max(age, oldest.get(found.hint.queue, 0.0))
+        return oldest
+
+
+def _execution_of(hint: Hint) -> ExecutionId:
+    return ExecutionId(f"{hint.uid}-{hint.n}") if isinstance(hint, PlanHint) else hint.execution

@@ -1,0 +1,169 @@
+"""A replica: it owns every service, and the order in which they start and stop.
+
+Start: the server's time, the lease, the declared jobs, then the deliveries. Stop: no more deliveries, hand
+back what is held, let runs end for as long as the grace allows, cancel the rest, end the lease.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import anyio
+import structlog
+from anyio.abc import TaskStatus
+
+from natsched.clock import ServerClock
+from natsched.daemon.agenda import Agenda, Held
+from natsched.daemon.dispatching import Dispatcher
+from natsched.daemon.events import Event, HintDropped, Observer
+from natsched.daemon.executing import Executor
+from natsched.daemon.keeping import Keeper
+from natsched.daemon.leasing import Leaseholder
+from natsched.daemon.options import ReplicaOptions
+from natsched.daemon.reconciling import Reconciler
+from natsched.daemon.timekeeping import Timekeeper
+from natsched.ports import Backend, Delivery, Intake
+from natsched.protocol.operations import Operations
+from natsched.targets.registry import Registry
+
+_RESTART_PAUSE: Final = 1.0
+_LAST_WRITES: Final = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+class Replica:
+    """One of any number of equal replicas."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        clock: ServerClock,
+        options: ReplicaOptions,
+        registry: Registry,
+        operations: Operations,
+        random: Callable[[], int],
+        observers: tuple[Observer, ...] = (),
+    ) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._options = options
+        self._registry = registry
+        self._operations = operations
+        self._observers = observers
+        self._stopping = anyio.Event()
+        self._at_once = anyio.Event()
+        self._agenda = Agenda(clock)
+        self._keeper = Keeper(clock, ack_wait=options.ack_wait)
+        self._timekeeper = Timekeeper(backend, clock)
+        self._leaseholder = Leaseholder(
+            backend.locks,
+            clock,
+            replica=options.name,
+            ttl=options.lease_ttl,
+            about=_about(options),
+            random=random,
+        )
+        executor = Executor(
+            registry,
+            clock,
+            self._leaseholder,
+            self._observe,
+            replica=options.name,
+            threads=options.thread_limit,
+        )
+        self._dispatcher = Dispatcher(
+            backend, clock, options, self._agenda, self._keeper, self._leaseholder, executor, self._observe
+        )
+        self._reconciler = Reconciler(backend, clock, options, self._observe)
+
+    def stop(self) -> None:
+        """Begin to stop; said a second time: stop at once."""
+        if self._stopping.is_set():
+            self._at_once.set()
+        self._stopping.set()
+
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Run until told to stop; started when it takes deliveries."""
+        await self._timekeeper.start()
+        async with anyio.create_task_group() as services:
+            await services.start(self._leaseholder.run, name="hold the lease")
+            services.start_soon(self._supervise, "keep the time", self._timekeeper.run)
+            services.start_soon(self._supervise, "keep the deliveries", self._keeper.run)
+            await self._ensure_declared()
+            async with anyio.create_task_group() as runs:
+                async with anyio.create_task_group() as intakes:
+                    for queue in self._options.queues:
+                        intakes.start_soon(self._supervise, f"take in {queue}", lambda q=queue: self._pull(q))
+                    intakes.start_soon(self._supervise, "dispatch", lambda: self._dispatcher.run(runs))
+                    intakes.start_soon(self._supervise, "reconcile", self._reconciler.run)
+                    task_status.started()
+                    await self._stopping.wait()
+                    log.info("stopping", action="stopping", running=self._dispatcher.active)
+                    intakes.cancel_scope.cancel()
+                self._dispatcher.drain()
+                services.start_soon(self._stop_in_time, runs.cancel_scope)
+            await self._leaseholder.give_up()
+            services.cancel_scope.cancel()
+
+    async def _stop_in_time(self, runs: anyio.CancelScope) -> None:
+        with anyio.move_on_after(self._options.shutdown_grace.total_seconds()):
+            await self._at_once.wait()
+        self._dispatcher.stop("shutdown")
+        await self._clock.sleep(_LAST_WRITES)
+        runs.cancel()
+
+    async def _ensure_declared(self) -> None:
+        for declared in self._registry.declared():
+            spec = self._operations.spec(declared.schedule, declared.options)
+            outcome, _ = await self._operations.ensure(declared.id, spec)
+            log.info("declared job", action="job_declared", job=declared.id, outcome=outcome)
+
+    async def _pull(self, queue: str) -> None:
+        async with self._backend.intake(queue) as intake, anyio.create_task_group() as tasks:
+            tasks.start_soon(self._make_room, intake, queue)
+            while True:
+                for delivery in await intake.receive():
+                    self._take_in(delivery)
+                intake.want(self._room(queue))
+
+    async def _make_room(self, intake: Intake, queue: str) -> None:
+        """Ask for deliveries whenever there is room again."""
+        while True:
+            intake.want(self._room(queue))
+            await self._keeper.changed()
+
+    def _room(self, queue: str) -> int:
+        if not self._dispatcher.has_slots(queue):
+            return 0
+        return max(0, self._options.prefetch - len(self._keeper))
+
+    def _take_in(self, delivery: Delivery) -> None:
+        hint = delivery.hint
+        if hint is None:
+            log.warning("a message is no hint of natsched", action="bad_hint", problem=delivery.problem)
+            self._observe(HintDropped(job="", reason=delivery.problem or "unreadable"))
+            delivery.ack()
+            return
+        held = Held(delivery, hint)
+        self._keeper.keep(held)
+        self._agenda.add(held)
+
+    async def _supervise(self, name: str, service: Callable[[], Awaitable[None]]) -> None:
+        """Run a service for ever; one that fails is a fault to be told, and is started again."""
+        while True:
+            try:
+                await service()
+            except Exception:
+                log.exception("a service failed and is started again", action="service_failed", service=name)
+            await self._clock.sleep(_RESTART_PAUSE)
+
+    def _observe(self, event: Event) -> None:
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                log.exception("an observer failed", action="observer_failed")
+
+
+def _about(options: ReplicaOptions) -> dict[str, object]:
+    return {"replica": options.name, "queues": dict(options.queues)}

@@ -1,0 +1,112 @@
+"""What is stored in a stream from now on, by a pull consumer of its own that is replaced when it is lost.
+
+No push or ordered consumer: nats-py 2.16 reads their acknowledgement subjects wrongly when the server option
+`js_ack_fc_v2` is on, and the whole connection dies of it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+import structlog
+from anyio import create_task_group, move_on_after
+from nats.aio.msg import Msg
+
+from natsched.errors import BackendError
+from natsched.jetstream.connection import Connection
+from natsched.jetstream.intake import ack_numbers
+from natsched.jetstream.pulling import Loss, Puller
+from natsched.jetstream.requests import Requests
+from natsched.jetstream.translate import NotFound
+
+ROOM: Final = 512
+"""How many messages may wait to be taken."""
+
+_log: Final = structlog.get_logger(__name__)
+_INACTIVE: Final = 60_000_000_000
+_CLOSE_LIMIT: Final = 2.0
+
+
+class Follower:
+    """The messages of some subjects (wildcards) of a stream, in order; None where the view was lost for a while.
+
+    After a loss it goes on behind the last message that came; what was removed meanwhile does not come.
+    """
+
+    def __init__(self, connection: Connection, requests: Requests, stream: str, subjects: Sequence[str]) -> None:
+        self._connection = connection
+        self._requests = requests
+        self._stream = stream
+        self._subjects = list(subjects)
+        self._name = ""
+        self._last = 0
+        self._arrived: deque[Msg | None] = deque()
+        self._some = asyncio.Event()
+        self._puller = Puller(connection, "", self._take, self._recover)
+
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator["Follower"]:
+        """Follow while the context is entered, from that moment on."""
+        await self._create()
+        await self._puller.open()
+        async with create_task_group() as tasks:
+            tasks.start_soon(self._puller.run, name="follow")
+            self._puller.want(ROOM)
+            try:
+                yield self
+            finally:
+                tasks.cancel_scope.cancel()
+                with move_on_after(_CLOSE_LIMIT, shield=True):
+                    await self._puller.close()
+                    await self._delete()
+
+    def __aiter__(self) -> "Follower":
+        return self
+
+    async def __anext__(self) -> Msg | None:
+        while not self._arrived:
+            await self._some.wait()
+            self._some.clear()
+        message = self._arrived.popleft()
+        self._puller.want(ROOM - len(self._arrived))
+        return message
+
+    def _take(self, message: Msg) -> None:
+        self._last = max(self._last, ack_numbers(message.reply)[1])
+        self._arrived.append(message)
+        self._some.set()
+
+    async def _recover(self, loss: Loss) -> None:
+        await self._delete()
+        await self._create()
+        self._arrived.append(None)
+        self._some.set()
+
+    async def _create(self) -> None:
+        config: dict[str, Any] = {
+            "filter_subjects": self._subjects,
+            "deliver_policy": "new",
+            "ack_policy": "none",
+            "max_deliver": 1,
+            "mem_storage": True,
+            "num_replicas": 1,
+            "inactive_threshold": _INACTIVE,
+        }
+        if self._last:
+            config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": self._last + 1}
+        body = {"stream_name": self._stream, "config": config, "action": "create"}
+        answer = await self._requests.call(f"CONSUMER.CREATE.{self._stream}", body)
+        self._name = answer["name"]
+        self._last = self._last or int(answer["delivered"]["stream_seq"])
+        self._puller.subject = f"{self._requests.api}.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
+
+    async def _delete(self) -> None:
+        """Remove the consumer; one that cannot be reached ends by itself when nobody pulls from it."""
+        try:
+            await self._requests.call(f"CONSUMER.DELETE.{self._stream}.{self._name}")
+        except NotFound:
+            pass
+        except BackendError as error:
+            _log.debug("a follower's consumer is left", action="follower_left", error=str(error))

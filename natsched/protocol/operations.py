@@ -1,0 +1,260 @@
+"""What can be done to jobs: each is a read from the leader, a pure change, one compare-and-set, then hints.
+
+A crash between the write and its hint is the reconciler's to repair. No operation ends without a write on
+anything but a read from the leader.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import TypeVar
+
+from pydantic import JsonValue
+
+from natsched.clock import Clock
+from natsched.core import changes, ids, specs
+from natsched.core.executions import FAILURES, Record
+from natsched.core.hints import PlanHint
+from natsched.core.jobs import ExecutionId, Job, JobId, Spec, Stored, Unreadable
+from natsched.core.planning import plan_hint
+from natsched.core.schedules import Schedule
+from natsched.core.sweeping import manual_hint, takeover_hint
+from natsched.errors import Conflict, DocumentError, JobExists, JobNotFound, Unavailable
+from natsched.ports import Backend
+from natsched.protocol.hinting import Hinter
+from natsched.protocol.retrying import Retry, retrying
+from natsched.protocol.writing import write_job
+
+T = TypeVar("T")
+
+
+class Ensured(StrEnum):
+    """What `ensure` found to do."""
+
+    CREATED = "created"
+    UPDATED = "updated"
+    UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How operations behave; `budget` is how long one goes on trying when there is no answer."""
+
+    lead: timedelta = timedelta(seconds=1)
+    completed_retention: timedelta = timedelta(days=1)
+    history_retention: timedelta = timedelta(days=7)
+    failures_retention: timedelta = timedelta(days=30)
+    budget: timedelta = timedelta(seconds=5)
+
+
+class Operations:
+    """The operations on jobs; `random` gives 80 random bits for new ids."""
+
+    def __init__(self, backend: Backend, clock: Clock, settings: Settings, random: Callable[[], int]) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._settings = settings
+        self._random = random
+        self._hinter = Hinter(backend.hints, clock, lead=settings.lead)
+        self._retry = Retry(attempts=6, initial_backoff=0.1, longest=1.0)
+
+    def spec(self, schedule: Schedule, options: specs.JobOptions) -> Spec:
+        """Check what is asked for; the instant of now anchors an interval without a start."""
+        return specs.make_spec(schedule, anchor=self._clock.now(), **options)
+
+    async def ensure(self, job_id: str, spec: Spec, *, likely_new: bool = False) -> tuple[Ensured, Job]:
+        """Create, update, or find nothing to do; with `likely_new` the creation is tried before any read."""
+        checked = ids.job_id(job_id)
+        return await self._in_budget(lambda: self._ensure(checked, spec, likely_new=likely_new))
+
+    async def _ensure(self, job_id: JobId, spec: Spec, *, likely_new: bool) -> tuple[Ensured, Job]:
+        stored = Stored(id=job_id, job=None, revision=0)
+        if not likely_new:
+            stored = await self._backend.jobs.read(job_id)
+        while True:
+            try:
+                if stored.job is None:
+                    return Ensured.CREATED, await self._create(stored, spec, late=False)
+                return await self._update(stored, spec)
+            except Conflict:
+                stored = await self._backend.jobs.read(job_id)
+
+    async def submit(self, job_id: str, spec: Spec) -> Job:
+        """Create, or raise `JobExists`; a `Once` that is already past is left to its catch-up policy."""
+        checked = ids.job_id(job_id)
+        return await self._in_budget(lambda: self._submit(checked, spec))
+
+    async def _submit(self, job_id: JobId, spec: Spec) -> Job:
+        while True:
+            stored = await self._backend.jobs.read(job_id)
+            if stored.job is not None:
+                raise JobExists(
+                    f"a job {job_id} exists: take another id, or ensure it to change it", job=job_id
+                )
+            try:
+                return await self._create(stored, spec, late=True)
+            except Conflict:
+                continue
+
+    async def _create(self, stored: Stored, spec: Spec, *, late: bool) -> Job:
+        now = self._clock.now()
+        uid = ids.ulid(now, self._random())
+        job = changes.create(stored.id, uid, spec, now, late=late)
+        revision = await self._write(job, expected=stored.revision)
+        await self._hint(job, revision)
+        return job
+
+    async def _update(self, stored: Stored, spec: Spec) -> tuple[Ensured, Job]:
+        job = _readable(stored)
+        change = changes.update(job, spec, self._clock.now())
+        if change is None:
+            await self._look_after(job, stored.revision)
+            return Ensured.UNCHANGED, job
+        await self._apply(stored, change)
+        return Ensured.UPDATED, change.job
+
+    async def get(self, job_id: str) -> Job:
+        """Read a job from the leader."""
+        stored = await self._backend.jobs.read(ids.job_id(job_id))
+        return _existing(stored)
+
+    async def remove(self, job_id: str) -> Job:
+        """Remove a job; what it runs ends unrecorded."""
+        checked = ids.job_id(job_id)
+
+        async def once() -> Job:
+            while True:
+                stored = await self._backend.jobs.read(checked)
+                job = _existing(stored)
+                try:
+                    await self._backend.jobs.delete(checked, expected=stored.revision)
+                except Conflict:
+                    continue
+                await self._tidy(job)
+                return job
+
+        return await self._in_budget(once)
+
+    async def pause(self, job_id: str, until: datetime | None = None) -> Job:
+        """Claim nothing more of a job, until that instant or for good; what runs goes on."""
+        return await self._change(job_id, lambda job, now: changes.pause(job, now, until))
+
+    async def resume(self, job_id: str) -> Job:
+        """Go on with a job, and look again at executions of it whose replica is gone."""
+        job = await self._change(job_id, changes.resume)
+        stored = await self._backend.jobs.read(job.id)
+        if isinstance(stored.job, Job):
+            for execution, entry in stored.job.status.running.items():
+                if entry.lease is None or await self._backend.locks.get(entry.lease) is None:
+                    hint = takeover_hint(stored.job, execution, entry, stored.revision)
+                    await self._hinter.repair(hint)
+        return job
+
+    async def trigger(self, job_id: str, payload: JsonValue = None) -> ExecutionId:
+        """Ask for a run now, whatever the plan; also of a paused or completed job."""
+        checked = ids.job_id(job_id)
+        specs.check_payload(payload, field="payload")
+        new = ids.ulid(self._clock.now(), self._random())
+
+        async def once() -> ExecutionId:
+            while True:
+                stored = await self._backend.jobs.read(checked)
+                job = _existing(stored)
+                execution = ids.manual_execution(job.uid, new)
+                if execution in job.status.manual or execution in job.status.running:
+                    return execution
+                asked = changes.trigger(job, execution, payload, self._clock.now())
+                try:
+                    revision = await self._write(asked, expected=stored.revision)
+                except Conflict:
+                    continue
+                await self._hinter.hint(manual_hint(asked, execution, revision))
+                return execution
+
+        return await self._in_budget(once)
+
+    async def _change(self, job_id: str, change: Callable[[Job, datetime], changes.Change | None]) -> Job:
+        checked = ids.job_id(job_id)
+
+        async def once() -> Job:
+            while True:
+                stored = await self._backend.jobs.read(checked)
+                job = _existing(stored)
+                changed = change(job, self._clock.now())
+                if changed is None:
+                    return job
+                try:
+                    await self._apply(stored, changed)
+                except Conflict:
+                    continue
+                return changed.job
+
+        return await self._in_budget(once)
+
+    async def _apply(self, stored: Stored, change: changes.Change) -> None:
+        for record in change.records:
+            await self._backend.history.create(record, ttl=self._retention(record))
+        revision = await self._write(change.job, expected=stored.revision)
+        if change.job.status.plan.due is None:
+            await self._tidy(change.job, revision)
+        else:
+            await self._hint(change.job, revision)
+
+    async def _write(self, job: Job, *, expected: int) -> int:
+        ttl = changes.ttl_of(job, self._settings.completed_retention)
+        return await write_job(
+            self._backend.jobs, job, expected=expected, ttl=ttl, retry=self._retry, clock=self._clock
+        )
+
+    async def _hint(self, job: Job, revision: int) -> None:
+        hint = plan_hint(job, revision)
+        if hint is not None:
+            await retrying(lambda: self._hinter.hint(hint), self._retry, self._clock)
+
+    async def _look_after(self, job: Job, revision: int) -> None:
+        """See that an unchanged job's hint exists; one that is about to be due is on its way already."""
+        hint = plan_hint(job, revision)
+        if hint is not None and hint.start - self._settings.lead > self._clock.now():
+            await self._hinter.hint(hint)
+
+    async def _tidy(self, job: Job, revision: int | None = None) -> None:
+        """Delete the schedule that a job without a plan left, if it is this job's and not newer."""
+        probe = PlanHint(job=job.id, uid=job.uid, n=0, start=self._clock.now(), revision=0)
+        (found,) = await self._backend.hints.scheduled([probe])
+        if found is None or found.hint is None or found.hint.uid != job.uid:
+            return
+        if revision is None or found.hint.revision < revision:
+            await self._backend.hints.delete(found.seq)
+
+    async def _in_budget(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Try again while there is no answer, as long as the budget lasts."""
+        end = self._clock.monotonic() + self._settings.budget.total_seconds()
+        pause = 0.1
+        while True:
+            try:
+                return await call()
+            except Unavailable:
+                if self._clock.monotonic() + pause > end:
+                    raise
+                await self._clock.sleep(pause)
+                pause = min(pause * 2, 1.0)
+
+    def _retention(self, record: Record) -> timedelta:
+        failed = record.status in FAILURES
+        return self._settings.failures_retention if failed else self._settings.history_retention
+
+
+def _existing(stored: Stored) -> Job:
+    if stored.job is None:
+        raise JobNotFound(f"there is no job {stored.id}", job=stored.id)
+    return _readable(stored)
+
+
+def _readable(stored: Stored) -> Job:
+    if isinstance(stored.job, Unreadable):
+        raise DocumentError(
+            f"the document of {stored.id} cannot be read: {stored.job.reason}", field=stored.id
+        )
+    assert stored.job is not None
+    return stored.job

@@ -1,0 +1,1 @@
+"""What a job runs. For now: a Python callable of the registry."""

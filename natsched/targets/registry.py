@@ -1,0 +1,109 @@
+"""The handlers of an application, by name, and the jobs that it declares."""
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, TypeAlias, TypeVar, Unpack
+
+from natsched.core.ids import job_id
+from natsched.core.schedules import Schedule
+from natsched.core.specs import JobOptions
+from natsched.errors import DuplicateHandler, InvalidJob
+from natsched.targets.context import Context
+
+Handler: TypeAlias = Callable[[Context], Awaitable[None] | None]
+H = TypeVar("H", bound=Callable[[Context], Any])
+
+_DEFAULT: Final = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declared:
+    """A job that the application declares: ensured whenever a replica starts."""
+
+    id: str
+    schedule: Schedule
+    options: JobOptions = field(default_factory=JobOptions)
+
+
+class Registry:
+    """The handlers and jobs of an application; `natsched serve --app package.module:registry` imports it.
+
+    A handler takes a `Context`. A coroutine function runs on the event loop; a plain function runs in a
+    thread, where a timeout cannot stop it: its result is then ignored.
+    """
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, Handler] = {}
+        self._jobs: dict[str, Declared] = {}
+
+    def job(self, id: str, schedule: Schedule, **options: Unpack[JobOptions]) -> Callable[[H], H]:  # noqa: A002
+        """Register a handler under the job's id and declare the job; ensured whenever a replica starts."""
+        if options.get("handler") is not None:
+            raise InvalidJob("the decorated function is the handler: leave it out", field="handler")
+        checked = job_id(id)
+
+        def register(handler: H) -> H:
+            self._add(checked, handler)
+            named: JobOptions = {**options, "handler": checked}
+            self._jobs[checked] = Declared(id=checked, schedule=schedule, options=named)
+            return handler
+
+        return register
+
+    def handler(self, name: str) -> Callable[[H], H]:
+        """Register a handler for jobs that are created at run time and name it."""
+        if not isinstance(name, str) or not name.strip():
+            raise InvalidJob(f"{name!r} is no name for a handler: take text", field="handler")
+
+        def register(handler: H) -> H:
+            self._add(name, handler)
+            return handler
+
+        return register
+
+    def default(self, handler: H) -> H:
+        """Register the handler of every job that names none; it tells them apart by id or metadata."""
+        self._add(_DEFAULT, handler)
+        return handler
+
+    def find(self, name: str | None) -> Handler | None:
+        """Return the handler of that name, or the default one for None."""
+        return self._handlers.get(name or _DEFAULT)
+
+    @property
+    def handlers(self) -> Mapping[str, Handler]:
+        """The handlers by name; the default one under the empty name."""
+        return MappingProxyType(self._handlers)
+
+    def declared(self) -> Iterator[Declared]:
+        """Return the jobs that this application declares."""
+        return iter(self._jobs.values())
+
+    def _add(self, name: str, handler: Callable[[Context], Any]) -> None:
+        if not callable(handler):
+            raise InvalidJob(f"{handler!r} is not callable", field="handler")
+        if name in self._handlers:
+            title = f"a handler named {name!r}" if name else "a default handler"
+            raise DuplicateHandler(
+                f"{title} is registered already ({_place(self._handlers[name])}); the second is {_place(handler)}",
+                name=name,
+            )
+        self._handlers[name] = handler
+
+
+def is_async(handler: Callable[..., Any]) -> bool:
+    """Whether calling the handler gives an awaitable: coroutine functions, partials and callable objects."""
+    while isinstance(handler, functools.partial):
+        handler = handler.func
+    return inspect.iscoroutinefunction(handler) or inspect.iscoroutinefunction(
+        getattr(handler, "__call__", None)  # noqa: B004 - the method is looked at, not whether it exists
+    )
+
+
+def _place(handler: Callable[..., Any]) -> str:
+    code = getattr(inspect.unwrap(handler), "__code__", None)
+    name = getattr(handler, "__qualname__", repr(handler))
+    return f"{name}, {code.co_filename}:{code.co_firstlineno}" if code is not None else str(name)
