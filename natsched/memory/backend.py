@@ -74,9 +74,7 @@ class MemoryBackend:
     async def intake(self, queue: str) -> AsyncGenerator[MemoryIntake, None]:
         await checkpoint()
         if queue not in self._consumers:
-            self._consumers[queue] = Consumer(
-                queue, self.streams.hints, self._timers, ack_wait=self._ack_wait
-            )
+            self._consumers[queue] = Consumer(queue, self.streams.hints, self._timers, ack_wait=self._ack_wait)
         intake = MemoryIntake(self._consumers[queue])
         try:
             yield intake

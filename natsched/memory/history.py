@@ -9,7 +9,7 @@ from anyio.lowlevel import checkpoint
 
 from natsched.core.documents import decode_record, encode_record
 from natsched.core.executions import Record
-from natsched.errors import Conflict
+from natsched.errors import Conflict, DocumentError
 from natsched.memory.stream import Message, Stream
 
 
@@ -37,15 +37,23 @@ class MemoryHistory:
         self, job: str | None = None, execution: str | None = None, *, limit: int = 100
     ) -> Sequence[Record]:
         await checkpoint()
-        found = (message for message in self._bucket.newest() if _of(message, job, execution))
-        return [decode_record(message.data) for message in islice(found, limit)]
+        of_these = (message for message in self._bucket.newest() if _of(message, job, execution))
+        records = (record for message in of_these if (record := _readable(message)))
+        return list(islice(records, limit))
 
     @asynccontextmanager
     async def follow(
         self, job: str | None = None, execution: str | None = None
     ) -> AsyncGenerator[AsyncIterator[Record], None]:
         async with self._bucket.follow(lambda message: _of(message, job, execution)) as messages:
-            yield (decode_record(message.data) async for message in messages)
+            yield (record async for message in messages if (record := _readable(message)))
+
+
+def _readable(message: Message) -> Record | None:
+    try:
+        return decode_record(message.data)
+    except DocumentError:
+        return None
 
 
 def _of(message: Message, job: str | None, execution: str | None) -> bool:

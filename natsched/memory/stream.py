@@ -109,9 +109,7 @@ class Stream:
                     yield part
 
     @asynccontextmanager
-    async def follow(
-        self, matches: Callable[[Message], bool]
-    ) -> AsyncGenerator[AsyncIterator[Message], None]:
+    async def follow(self, matches: Callable[[Message], bool]) -> AsyncGenerator[AsyncIterator[Message], None]:
         """Follow the matching messages, markers too, that are stored from now on."""
         send, receive = anyio.create_memory_object_stream[Message](inf)
 
@@ -133,9 +131,7 @@ class Stream:
     def _check(self, subject: str, expected: int | None) -> None:
         last = self._last.get(subject, 0)
         if expected is not None and last != expected:
-            raise Conflict(
-                f"{subject} is at {last}, not at {expected}", key=subject, expected=expected, last=last
-            )
+            raise Conflict(f"{subject} is at {last}, not at {expected}", key=subject, expected=expected, last=last)
 
     def _replace(self, message: Message, ttl: timedelta | None) -> Message:
         self._messages.pop(self._last.get(message.subject, 0), None)

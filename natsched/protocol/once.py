@@ -152,18 +152,22 @@ class _Once:
 
     async def _renew(self) -> NatschedError:
         """Renew for ever; return what ended that."""
+        pause = period = self._ttl.total_seconds() / RENEWALS
         while True:
-            await self._clock.sleep(self._ttl.total_seconds() / RENEWALS)
+            await self._clock.sleep(pause)
             sent = self._clock.monotonic()
             try:
                 with CancelScope(shield=True):  # one request, so that the revision is known for the release
                     self._lock = await self._locks.renew(self._lock, self._value, ttl=self._ttl)
-                self._renewed = sent
             except Unavailable:
-                continue  # perhaps written: then the next one is a conflict with ourselves
+                pause = min(_RETRY_PAUSE, period)  # perhaps written: then the next one conflicts with ourselves
             except Conflict:
                 if not await self._recognise():
                     return LockLost(key=self._key)
+                pause = 0.0
+            else:
+                self._renewed = sent
+                pause = period
 
     async def _recognise(self) -> bool:
         """Say whether the key is still ours, by a renewal whose answer was lost."""

@@ -1,15 +1,24 @@
 """The server that each test of the contract runs on."""
 
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from pathlib import Path
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 
 from natsched.clock import SystemClock
+from natsched.jetstream.api import call
+from natsched.jetstream.server import EmbeddedServer, ServerOptions
+from natsched.jetstream.topology import Kind, Topology
 from natsched.memory import MemoryBackend
 from natsched.ports import Backend
-from tests.contract.servers import ACK_WAIT, MemoryServer, Server
+from tests.contract.servers import ACK_WAIT, JetStreamServer, MemoryServer, Server
+from tests.jetstream.opening import open_backend
+
+
+@pytest.fixture(scope="session")
+def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
+    with EmbeddedServer(ServerOptions(store=tmp_path_factory.mktemp("nats"))) as server:
+        yield server
 
 
 @asynccontextmanager
@@ -18,14 +27,23 @@ async def open_memory() -> AsyncGenerator[Server, None]:
         yield MemoryServer(backend)
 
 
-def open_jetstream(store: Path) -> AbstractAsyncContextManager[Server]:
-    raise NotImplementedError
+@asynccontextmanager
+async def open_jetstream(server: EmbeddedServer) -> AsyncGenerator[Server, None]:
+    topology = Topology(ack_wait=ACK_WAIT)
+    async with open_backend(server, topology=topology) as opened:
+        try:
+            yield JetStreamServer(opened)
+        finally:
+            for asset in topology.assets():
+                if asset.kind is Kind.STREAM:
+                    await call(opened.connection, f"STREAM.DELETE.{asset.name}")
 
 
 @pytest.fixture(params=["memory", pytest.param("jetstream", marks=pytest.mark.nats)])
-async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncGenerator[Server, None]:
-    async with open_memory() if request.param == "memory" else open_jetstream(tmp_path) as opened:
-        yield opened
+async def server(request: pytest.FixtureRequest) -> AsyncGenerator[Server, None]:
+    opening = {"memory": open_memory, "jetstream": lambda: open_jetstream(request.getfixturevalue("nats_server"))}
+    async with opening[request.param]() as server:
+        yield server
 
 
 @pytest.fixture

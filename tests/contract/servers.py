@@ -1,12 +1,14 @@
 """The servers under the contract: a backend, and a way to put what no natsched wrote behind its back."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
 from natsched.memory import MemoryBackend
 from natsched.ports import Backend
+from tests.jetstream.opening import Opened
 
-ACK_WAIT: Final = timedelta(seconds=1)
+ACK_WAIT: Final = timedelta(seconds=2)
+QUEUE: Final = "default"
 
 
 class Server(Protocol):
@@ -18,11 +20,14 @@ class Server(Protocol):
     async def put_document(self, job: str, data: bytes) -> None:
         """Put bytes under a job's key."""
 
-    async def put_schedule(self, job: str, data: bytes, at: datetime) -> None:
-        """Put bytes on a job's schedule subject."""
+    async def put_record(self, key: str, data: bytes) -> None:
+        """Put bytes under a key of the history."""
 
-    async def put_delivery(self, job: str, data: bytes, *, queue: str = "default") -> None:
-        """Put bytes among a queue's deliveries."""
+    async def put_schedule(self, job: str, data: bytes, at: datetime) -> None:
+        """Put bytes on a job's schedule subject, for the default queue."""
+
+    async def put_delivery(self, job: str, data: bytes) -> None:
+        """Put bytes among the deliveries of the default queue."""
 
 
 class MemoryServer:
@@ -34,9 +39,38 @@ class MemoryServer:
     async def put_document(self, job: str, data: bytes) -> None:
         self.backend.streams.jobs.put(job, data)
 
+    async def put_record(self, key: str, data: bytes) -> None:
+        self.backend.streams.history.put(key, data)
+
     async def put_schedule(self, job: str, data: bytes, at: datetime) -> None:
-        target = f"scheduler.delivery.default.plan.{job}"
+        target = f"scheduler.delivery.{QUEUE}.plan.{job}"
         self.backend.streams.hints.put(f"scheduler.schedule.{job}", data, at=at, target=target)
 
-    async def put_delivery(self, job: str, data: bytes, *, queue: str = "default") -> None:
-        self.backend.streams.hints.append(f"scheduler.delivery.{queue}.plan.{job}", data)
+    async def put_delivery(self, job: str, data: bytes) -> None:
+        self.backend.streams.hints.append(f"scheduler.delivery.{QUEUE}.plan.{job}", data)
+
+
+class JetStreamServer:
+    """The JetStream backend, by way of its connection."""
+
+    def __init__(self, opened: Opened) -> None:
+        self.backend: Final = opened.backend
+        self._names = opened.names
+        self._js = opened.connection.js
+
+    async def put_document(self, job: str, data: bytes) -> None:
+        await self._js.publish(self._names.key(self._names.jobs, job), data)
+
+    async def put_record(self, key: str, data: bytes) -> None:
+        await self._js.publish(self._names.key(self._names.executions, key), data)
+
+    async def put_schedule(self, job: str, data: bytes, at: datetime) -> None:
+        prefix = self._names.prefix
+        headers = {
+            "Nats-Schedule": f"@at {at.astimezone(UTC).isoformat()}",
+            "Nats-Schedule-Target": f"{prefix}.delivery.{QUEUE}.plan.{job}",
+        }
+        await self._js.publish(f"{prefix}.schedule.{job}", data, headers=headers)
+
+    async def put_delivery(self, job: str, data: bytes) -> None:
+        await self._js.publish(f"{self._names.prefix}.delivery.{QUEUE}.plan.{job}", data)

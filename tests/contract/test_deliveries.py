@@ -52,7 +52,7 @@ async def test_a_schedule_fires_though_its_hint_was_delivered_within_the_window(
 
 
 async def test_deliveries_of_all_queues_are_listed_until_they_are_acknowledged(backend: Backend) -> None:
-    hints = [make_plan_hint("a"), make_run_hint("b", queue="mail")]
+    hints: list[Hint] = [make_plan_hint("a"), make_run_hint("b", queue="mail")]
     for hint in hints:
         await backend.hints.deliver(hint)
     await backend.hints.schedule(make_plan_hint("later"), soon(await backend.server_time(), 3600), expected=0)
@@ -71,7 +71,7 @@ async def test_deliveries_of_all_queues_are_listed_until_they_are_acknowledged(b
 
 
 async def test_one_job_may_have_several_deliveries(backend: Backend) -> None:
-    hints = [make_plan_hint("a", 1), make_plan_hint("a", 2), make_run_hint("a")]
+    hints: list[Hint] = [make_plan_hint("a", 1), make_plan_hint("a", 2), make_run_hint("a")]
     for hint in hints:
         await backend.hints.deliver(hint)
     async with backend.intake("default") as intake:

@@ -6,7 +6,9 @@ import anyio
 import pytest
 
 from natsched.core.executions import ExecutionStatus, Record
+from natsched.errors import DocumentError
 from natsched.ports import Backend
+from tests.contract.servers import Server
 from tests.contract.waiting import eventually, take
 from tests.factories import NOON, make_record
 
@@ -111,3 +113,16 @@ async def test_records_of_one_job_or_execution_are_followed(backend: Backend) ->
         assert await take(of_job, 3) == [wanted[0], other[1], wanted[1]]
         assert await take(of_execution, 2) == wanted
         assert await take(of_any_job, 3) == [wanted[0], other[0], wanted[1]]
+
+
+async def test_a_record_that_cannot_be_read_does_not_hide_the_others(server: Server) -> None:
+    backend = server.backend
+    first, second = make_record("a", "A-1"), make_record("a", "A-3")
+    async with backend.history.follow("a") as records:
+        await create(backend, first)
+        await server.put_record("a.A-2.1", b'{"v": 99}')
+        await create(backend, second)
+        assert await take(records, 2) == [first, second]
+    assert await backend.history.list("a") == [second, first]
+    with pytest.raises(DocumentError):
+        await backend.history.get("a", "A-2", 1)

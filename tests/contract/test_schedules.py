@@ -95,7 +95,7 @@ async def test_deleting_what_is_gone_is_well(backend: Backend) -> None:
 
 async def test_each_execution_and_the_plan_have_schedules_of_their_own(backend: Backend) -> None:
     at = soon(await backend.server_time(), 3600)
-    hints = [make_plan_hint("a"), make_run_hint("a", "A-1"), make_run_hint("a", "A-m2")]
+    hints: list[Hint] = [make_plan_hint("a"), make_run_hint("a", "A-1"), make_run_hint("a", "A-m2")]
     for hint in hints:
         await backend.hints.schedule(hint, at, expected=0)
     assert [pending and pending.hint for pending in await backend.hints.scheduled(hints)] == hints
@@ -105,7 +105,8 @@ async def test_each_execution_and_the_plan_have_schedules_of_their_own(backend: 
 
 async def test_plans_of_many_jobs_are_looked_up_at_once(backend: Backend) -> None:
     at = soon(await backend.server_time(), 3600)
-    for hint in (make_plan_hint("a"), make_plan_hint("a.b"), make_run_hint("c")):
+    hints: list[Hint] = [make_plan_hint("a"), make_plan_hint("a.b"), make_run_hint("c")]
+    for hint in hints:
         await backend.hints.schedule(hint, at, expected=0)
     ids = [JobId(job) for job in ("a", "missing", "a.b", "c")] + [JobId(f"none.{n}") for n in range(1100)]
     found = await backend.hints.scheduled_of(ids)
@@ -119,7 +120,7 @@ async def test_plans_of_many_jobs_are_looked_up_at_once(backend: Backend) -> Non
 @pytest.mark.parametrize("chunk", [1, 2, 256])
 async def test_a_walk_shows_every_schedule_and_no_delivery(backend: Backend, chunk: int) -> None:
     at = soon(await backend.server_time(), 3600)
-    hints = [make_plan_hint("a"), make_run_hint("a"), make_plan_hint("b.c", queue="mail")]
+    hints: list[Hint] = [make_plan_hint("a"), make_run_hint("a"), make_plan_hint("b.c", queue="mail")]
     for hint in hints:
         await backend.hints.schedule(hint, at, expected=0)
     await backend.hints.deliver(make_plan_hint("delivered"))

@@ -16,7 +16,7 @@ PAST: Final = datetime(2020, 1, 1, tzinfo=UTC)
 async def eventually(look: Callable[[], Awaitable[T]], wanted: Callable[[T], bool]) -> T:
     """Look again and again until what is seen is wanted: for what no port reports by itself."""
     with anyio.fail_after(DEADLINE):
-        while not wanted(seen := await look()):
+        while not wanted(seen := await look()):  # noqa: ASYNC110 - nothing sets an event
             await anyio.sleep(0.02)
         return seen
 

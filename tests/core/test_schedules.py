@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -84,6 +84,7 @@ def due_after(schedule: Schedule, after: datetime) -> datetime | None:
     return next_due(schedule, after, anchor=ANCHOR, salt="a.job")
 
 
+@settings(deadline=None)
 @given(schedules, moments)
 def test_instants_increase_strictly_and_lie_after_what_was_asked(schedule: Schedule, after: datetime) -> None:
     found = [after, *first_instants(schedule, after)]
@@ -91,15 +92,18 @@ def test_instants_increase_strictly_and_lie_after_what_was_asked(schedule: Sched
     assert all(instant.tzinfo is UTC for instant in found)
 
 
+@settings(deadline=None)
 @given(schedules, moments)
 def test_instants_lie_in_the_window_and_its_ends_belong_to_it(schedule: Schedule, after: datetime) -> None:
     for instant in first_instants(schedule, after):
         assert schedule.start_at is None or instant >= schedule.start_at
         assert schedule.end_at is None or instant <= schedule.end_at
-        tight = replace(schedule, start_at=None if isinstance(schedule, Interval) else instant, end_at=instant)
+        start_at = schedule.start_at if isinstance(schedule, Interval) else instant
+        tight = replace(schedule, start_at=start_at, end_at=instant)
         assert due_after(tight, instant - timedelta(microseconds=1)) == instant
 
 
+@settings(deadline=None)
 @given(schedules, moments, moments)
 def test_no_instant_is_skipped_wherever_the_search_starts(
     schedule: Schedule, after: datetime, between: datetime
@@ -111,6 +115,7 @@ def test_no_instant_is_skipped_wherever_the_search_starts(
     assert due_after(schedule, min(within, due - timedelta(microseconds=1))) == due
 
 
+@settings(deadline=None)
 @given(schedules, moments, st.timedeltas(timedelta(0), timedelta(hours=3)))
 def test_a_gap_tells_what_the_instants_would(schedule: Schedule, after: datetime, length: timedelta) -> None:
     first = due_after(schedule, after)
@@ -128,6 +133,7 @@ def test_a_gap_tells_what_the_instants_would(schedule: Schedule, after: datetime
     assert gap(schedule, first, until, anchor=ANCHOR, salt="a.job") == expected
 
 
+@settings(deadline=None)
 @given(periods, moments, moments, st.integers(0, 10**6))
 def test_an_interval_is_exact_and_its_phase_depends_on_its_anchor_alone(
     period: timedelta, anchor: datetime, after: datetime, k: int
@@ -141,6 +147,7 @@ def test_an_interval_is_exact_and_its_phase_depends_on_its_anchor_alone(
         assert due == start or due - period <= later < due
 
 
+@settings(deadline=None)
 @given(schedules, moments, st.text(max_size=20))
 def test_jitter_is_within_range_and_the_same_everywhere(schedule: Schedule, due: datetime, uid: str) -> None:
     jitter = jitter_of(schedule, due, uid=uid)
@@ -148,6 +155,7 @@ def test_jitter_is_within_range_and_the_same_everywhere(schedule: Schedule, due:
     assert jitter == jitter_of(schedule, due.astimezone(ZoneInfo("Asia/Tokyo")), uid=uid)
 
 
+@settings(deadline=None)
 @given(schedules)
 def test_the_stored_form_gives_the_same_schedule(schedule: Schedule) -> None:
     assert STORED.validate_json(STORED.dump_json(schedule)) == schedule
@@ -231,7 +239,7 @@ def test_an_interval_in_tenths_of_seconds_does_not_drift() -> None:
     after = ANCHOR + timedelta(days=3650)
     assert due_after(schedule, after) == after + timedelta(milliseconds=100)
     passed = gap(schedule, ANCHOR + timedelta(milliseconds=100), after, anchor=ANCHOR, salt="")
-    assert passed == Gap(first=ANCHOR + timedelta(milliseconds=100), last=after, number=315_360_000)
+    assert passed == Gap(first=ANCHOR + timedelta(milliseconds=100), last=after, number=3_153_600_000)
 
 
 def test_an_interval_starts_a_period_after_creation_or_at_its_start() -> None:
@@ -247,7 +255,7 @@ def test_a_single_instant_is_due_once_and_never_after() -> None:
 
 
 def test_what_lies_past_the_end_of_the_calendar_is_no_instant() -> None:
-    assert due_after(Interval(days=900_000), datetime(9000, 1, 1, tzinfo=UTC)) is None
+    assert due_after(Interval(days=2_000_000), datetime(9000, 1, 1, tzinfo=UTC)) is None
     assert due_after(Interval(timedelta.max), ANCHOR) is None
     assert due_after(Cron("* * * * *", timezone="Asia/Tokyo"), datetime.max.replace(tzinfo=UTC)) is None
     assert due_after(Cron("* * * * *"), datetime.min.replace(tzinfo=UTC)) is not None
