@@ -3,14 +3,22 @@
 import platform
 import re
 import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from natsched.clock import SystemClock
 from natsched.config import Settings
+from natsched.jetstream.backend import JetStreamBackend
+from natsched.jetstream.connection import Connection, ConnectionOptions, connect
+from natsched.jetstream.identity import Identity, Tls
+from natsched.jetstream.naming import Names
+from natsched.jetstream.provisioning import Limits, provision, provision_consumer
+from natsched.jetstream.topology import Topology
 from natsched.memory.backend import MemoryBackend
 from natsched.ports import Backend
+from natsched.protocol.once import once
 from natsched.protocol.operations import Operations
 from natsched.protocol.operations import Settings as OperationSettings
 
@@ -28,10 +36,89 @@ async def open_backend(settings: Settings) -> AsyncGenerator[Opened, None]:
     """Connect, provision and give the backend that the settings ask for."""
     clock = SystemClock()
     if settings.mode == "local":
-        async with MemoryBackend(clock, ack_wait=settings.scheduler.ack_wait) as memory:
+        scheduler = settings.scheduler
+        async with MemoryBackend(
+            clock, ack_wait=scheduler.ack_wait, duplicates_window=scheduler.duplicates_window
+        ) as memory:
             yield Opened(backend=memory, clock=clock)
         return
-    raise NotImplementedError
+    topology = topology_of(settings)
+    async with connect(_connection(settings)) as connection:
+        backend = JetStreamBackend(
+            connection, topology.names, ensure_consumer=partial(provision_consumer, connection, topology)
+        )
+        async with backend:
+            await _provision(connection, topology, backend, settings, clock)
+            yield Opened(backend=backend, clock=clock)
+
+
+async def _provision(
+    connection: Connection, topology: Topology, backend: Backend, settings: Settings, clock: SystemClock
+) -> None:
+    scheduler = settings.scheduler
+    owner = f"{replica_name(settings)}-{random_bits():x}"
+
+    async def exclusively(work: Callable[[], Awaitable[None]], fingerprint: str) -> object:
+        return await once(
+            backend.locks,
+            clock,
+            scheduler.once_key,
+            work,
+            owner=owner,
+            fingerprint=fingerprint,
+            ttl=scheduler.lease_ttl,
+            deadline=scheduler.start_phase_timeout,
+        )
+
+    limits = Limits(
+        jetstream_ready=scheduler.jetstream_ready_timeout,
+        start_phase=scheduler.start_phase_timeout,
+        stream_ready=scheduler.stream_ready_timeout,
+    )
+    await provision(connection, topology, exclusively, clock, limits=limits)
+
+
+def topology_of(settings: Settings) -> Topology:
+    """Return what the settings want to exist in NATS."""
+    scheduler = settings.scheduler
+    return Topology(
+        names=Names(
+            stream=scheduler.stream_name,
+            prefix=scheduler.subject_prefix,
+            consumer=scheduler.consumer_name,
+            jobs=scheduler.job_bucket,
+            executions=scheduler.exec_bucket,
+            locks=scheduler.lock_bucket,
+            domain=settings.nats.domain,
+        ),
+        queues=tuple(settings.queues),
+        replicas=scheduler.replicas,
+        duplicates_window=scheduler.duplicates_window,
+        ack_wait=scheduler.ack_wait,
+    )
+
+
+def _connection(settings: Settings) -> ConnectionOptions:
+    nats = settings.nats
+    return ConnectionOptions(
+        servers=tuple(nats.servers),
+        name=nats.name,
+        connect_timeout=nats.connect_timeout,
+        request_timeout=nats.request_timeout,
+        ready_timeout=settings.scheduler.jetstream_ready_timeout,
+        ping_interval=nats.ping_interval,
+        reconnect_max_delay=nats.reconnect_max_delay,
+        inbox_prefix=nats.inbox_prefix,
+        domain=nats.domain,
+        identity=Identity(
+            credentials=nats.credentials,
+            nkey=nats.nkey,
+            user=nats.user,
+            password=nats.password.get_secret_value() if nats.password else None,
+            token=nats.token.get_secret_value() if nats.token else None,
+        ),
+        tls=Tls(ca=nats.tls.ca, cert=nats.tls.cert, key=nats.tls.key, hostname=nats.tls.hostname),
+    )
 
 
 def operations(opened: Opened, settings: Settings) -> Operations:
@@ -60,5 +147,3 @@ def replica_name(settings: Settings) -> str:
     if settings.replica.name is not None:
         return settings.replica.name
     return re.sub(r"[^A-Za-z0-9_-]", "-", platform.node()) or "replica"
-
-

@@ -69,3 +69,14 @@ def test_waiting_for_what_cannot_happen_is_an_error_not_a_hang() -> None:
 
     with pytest.raises(DeadlockError, match="every task waits"):
         run_virtual(main)
+
+
+def test_timers_come_after_years_too() -> None:
+    async def main() -> timedelta:
+        clock = VirtualClock()
+        await clock.sleep(3e9 / 7)
+        for _ in range(1000):
+            await clock.sleep(1e-9)
+        return clock.now() - EPOCH
+
+    assert run_virtual(main) >= timedelta(seconds=3e9 / 7, microseconds=-2)

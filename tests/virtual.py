@@ -15,14 +15,17 @@ import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, TypeVar
+from functools import wraps
+from typing import Any, Final, ParamSpec, TypeVar
 from unittest import mock
 
 import anyio
 from anyio._backends._asyncio import CancelScope
 
+P = ParamSpec("P")
 T = TypeVar("T")
 EPOCH: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_RESOLUTION: Final = 1e-6  # a timer may come so much early; asyncio's own 1e-9 is lost on a float of a year
 
 
 class DeadlockError(RuntimeError):
@@ -79,6 +82,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()
         super().__init__(self._jumping)
+        self._clock_resolution = _RESOLUTION
         self._numbers = itertools.count()
         self.set_task_factory(self._numbered)
 
@@ -108,3 +112,13 @@ def run_virtual(function: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run an async function on a loop of its own, on virtual time."""
     with _numbered_scopes(), asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(function())
+
+
+def virtual_time(test: Callable[P, Coroutine[Any, Any, None]]) -> Callable[P, None]:
+    """Make a test of an async function that runs on virtual time."""
+
+    @wraps(test)
+    def run(*args: P.args, **kwargs: P.kwargs) -> None:
+        run_virtual(lambda: test(*args, **kwargs))
+
+    return run

@@ -129,9 +129,7 @@ class Pattern:
         if self.daily:
             return high - low
         months = takewhile(lambda month: month[0] < high, self._months(low))
-        return sum(
-            bisect_left(days, high - first + 1) - bisect_left(days, low - first + 1) for first, days in months
-        )
+        return sum(bisect_left(days, high - first + 1) - bisect_left(days, low - first + 1) for first, days in months)
 
     def _months(self, start: int) -> Iterator[tuple[int, tuple[int, ...]]]:
         """Matching months from that of the day `start` on: the first day of each and its matching days."""
@@ -262,9 +260,7 @@ class _Text(NamedTuple):
             raise self.field.refusal(self.text)
         text = "h(1-28)" if self.text == "h" and self.field.name == "day-of-month" else self.text
         # A seed for each field: croniter's own hash ties minute and hour to each other.
-        return _expand(
-            self.field, text, blake2b(f"{self.field.name}:{self.salt}".encode(), digest_size=8).digest()
-        )
+        return _expand(self.field, text, blake2b(f"{self.field.name}:{self.salt}".encode(), digest_size=8).digest())
 
     def _number(self, word: str) -> int:
         return int(word) if word.isdigit() else _expand(self.field, word)[0]

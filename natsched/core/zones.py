@@ -71,9 +71,7 @@ def zone_names() -> frozenset[str]:
 def load_zone(name: str) -> ZoneInfo:
     """Load a zone by its IANA name; ScheduleError with the nearest names where there is none."""
     if name not in zone_names():
-        raise ScheduleError(
-            f"timezone: there is no zone {name!r}{_meant(name)}; use an IANA name like Europe/Berlin"
-        )
+        raise ScheduleError(f"timezone: there is no zone {name!r}{_meant(name)}; use an IANA name like Europe/Berlin")
     with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as data:
         return ZoneInfo.from_file(data, key=name)
 
@@ -177,11 +175,7 @@ class Timeline:
 def _change(zone: ZoneInfo, low: int, high: int) -> int:
     """First second of (low, high] with high's offset."""
     target = _offset(zone, high)
-    return (
-        low
-        + 1
-        + bisect_left(range(low + 1, high), x=True, key=lambda second: _offset(zone, second) == target)
-    )
+    return low + 1 + bisect_left(range(low + 1, high), x=True, key=lambda second: _offset(zone, second) == target)
 
 
 def _offset(zone: ZoneInfo, instant: int) -> int:

@@ -80,10 +80,7 @@ class Agenda:
     def _starts(self) -> list[tuple[float, int]]:
         """Return the starts in buckets; the first by its exact start, so that a lone hint is not begun early."""
         first = self._heap[0][0]
-        return [
-            (max(first, bucket / _BUCKETS_A_SECOND), number)
-            for bucket, number in sorted(self._buckets.items())
-        ]
+        return [(max(first, bucket / _BUCKETS_A_SECOND), number) for bucket, number in sorted(self._buckets.items())]
 
     def _pop(self, until: float) -> list[Held]:
         batch: list[Held] = []

@@ -161,9 +161,7 @@ class Dispatcher:
             log.warning("no answer; the hint goes back", action="outage", job=held.hint.job, error=str(error))
             self._nak(held, _OUTAGE_PAUSE)
         except Exception:
-            log.exception(
-                "a hint could not be handled; it goes back", action="hint_failed", job=held.hint.job
-            )
+            log.exception("a hint could not be handled; it goes back", action="hint_failed", job=held.hint.job)
             self._nak(held, _OUTAGE_PAUSE)
 
     async def _see_through(self, held: Held, look: Look, batch: Batch) -> None:
@@ -270,9 +268,7 @@ class Dispatcher:
             self._observe(RunLeftOut(record=record))
         return claim.job, revision
 
-    async def _run(
-        self, held: Held, claim: Claim, active: Active, handler: Handler, job: Job, revision: int
-    ) -> None:
+    async def _run(self, held: Held, claim: Claim, active: Active, handler: Handler, job: Job, revision: int) -> None:
         if claim.rehint:
             await self._books.owe(job, revision)
         at_most_once = job.spec.delivery == "at_most_once"

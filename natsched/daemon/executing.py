@@ -79,9 +79,7 @@ class Executor:
             context = self._context(active, job, entry, started_at)
             lag = (started_at - start).total_seconds()
             self._observe(
-                RunStarted(
-                    job=job.id, execution=active.execution, attempt=entry.attempt, due=entry.due, lag=lag
-                )
+                RunStarted(job=job.id, execution=active.execution, attempt=entry.attempt, due=entry.due, lag=lag)
             )
             ended = await self._call(active, handler, context, job.spec.timeout)
             return self._outcome(ended, started_at)

@@ -72,9 +72,7 @@ class Reconciler:
             try:
                 await self._hold(lock)
             except* (BackendError, LockLost) as group:
-                log.info(
-                    "the reconciler stops here", action="reconciler_stopped", error=str(group.exceptions[0])
-                )
+                log.info("the reconciler stops here", action="reconciler_stopped", error=str(group.exceptions[0]))
 
     async def _hold(self, lock: Lock) -> None:
         holding = [lock]
@@ -96,9 +94,7 @@ class Reconciler:
             await self._clock.sleep(_LOCK_TTL.total_seconds() * _RENEW_AT)
             sent = self._clock.monotonic()
             try:
-                holding[0] = await self._backend.locks.renew(
-                    holding[0], self._options.name.encode(), ttl=_LOCK_TTL
-                )
+                holding[0] = await self._backend.locks.renew(holding[0], self._options.name.encode(), ttl=_LOCK_TTL)
             except Conflict as error:
                 raise LockLost("another replica reconciles now") from error
             except BackendError:
@@ -123,9 +119,7 @@ class Reconciler:
                 try:
                     await self.revive()
                 except BackendError as error:
-                    log.warning(
-                        "a lease's work waits for the sweep", action="revive_failed", error=str(error)
-                    )
+                    log.warning("a lease's work waits for the sweep", action="revive_failed", error=str(error))
 
     async def sweep(self) -> Swept:
         """Go through all jobs once, and now and then through the schedules."""
@@ -163,9 +157,7 @@ class Reconciler:
         found = [repair for stored in readable for repair in inspect(stored, scheduled.get(stored.id), sight)]
         return await self._repair(await self._confirmed(found, now, seen))
 
-    async def _confirmed(
-        self, found: Sequence[Repair], now: datetime, seen: dict[str, datetime]
-    ) -> list[Repair]:
+    async def _confirmed(self, found: Sequence[Repair], now: datetime, seen: dict[str, datetime]) -> list[Repair]:
         """Leave out what lies among the deliveries, and what was not missing for as long as the grace."""
         rehints = [repair for repair in found if isinstance(repair, Rehint)]
         if not rehints:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import nats.errors
 import structlog
 from anyio import move_on_after, sleep
-from nats.aio.client import Client, Server
+from nats.aio.client import Client, Server, Srv
 
 _log: Final = structlog.get_logger(__name__)
 _RETRY_DELAY: Final = 0.2
@@ -61,6 +61,8 @@ class LastingClient(Client):
         self._ending = True
         if self._flush_queue is not None:  # else nothing was ever opened
             await self._close(Client.CLOSED, do_cbs=False)
+        if self._transport is not None:  # left open where a first connection was broken off
+            self._transport.close()
 
     def revive(self) -> None:
         """Begin to reconnect, whatever state the client is in."""
@@ -89,6 +91,11 @@ class LastingClient(Client):
             self.revive()
             return
         await super()._close(status, do_cbs)
+
+    async def _connect_to_server(self, s: Srv) -> None:
+        if self._transport is not None:  # of a try that failed, which nobody closes
+            self._transport.close()
+        await super()._connect_to_server(s)
 
     async def _read_loop(self) -> None:
         await super()._read_loop()

@@ -91,11 +91,11 @@ class Asset:
     kind: Kind
     name: str
     stream: str
-    extra: Config = MappingProxyType({})
+    extra: Config = field(default_factory=dict)
     fixed: Config
     adjusted: Config
-    at_least: Config = MappingProxyType({})
-    cures: Mapping[str, str] = MappingProxyType({})
+    at_least: Config = field(default_factory=dict)
+    cures: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:

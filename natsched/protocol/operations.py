@@ -89,9 +89,7 @@ class Operations:
         while True:
             stored = await self._backend.jobs.read(job_id)
             if stored.job is not None:
-                raise JobExists(
-                    f"a job {job_id} exists: take another id, or ensure it to change it", job=job_id
-                )
+                raise JobExists(f"a job {job_id} exists: take another id, or ensure it to change it", job=job_id)
             try:
                 return await self._create(stored, spec, late=True)
             except Conflict:
@@ -253,8 +251,6 @@ def _existing(stored: Stored) -> Job:
 
 def _readable(stored: Stored) -> Job:
     if isinstance(stored.job, Unreadable):
-        raise DocumentError(
-            f"the document of {stored.id} cannot be read: {stored.job.reason}", field=stored.id
-        )
+        raise DocumentError(f"the document of {stored.id} cannot be read: {stored.job.reason}", field=stored.id)
     assert stored.job is not None
     return stored.job

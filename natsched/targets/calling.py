@@ -52,9 +52,7 @@ class Caller:
         if is_async(handler):
             await cast("Awaitable[None]", handler(context))
             return
-        result = await anyio.to_thread.run_sync(
-            handler, context, limiter=self._threads, abandon_on_cancel=True
-        )
+        result = await anyio.to_thread.run_sync(handler, context, limiter=self._threads, abandon_on_cancel=True)
         if result is not None and hasattr(result, "__await__"):
             await result
 

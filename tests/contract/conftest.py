@@ -1,7 +1,7 @@
 """The server that each test of the contract runs on."""
 
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
@@ -41,11 +41,16 @@ async def open_jetstream(server: EmbeddedServer) -> AsyncGenerator[Server, None]
 
 @pytest.fixture(params=["memory", pytest.param("jetstream", marks=pytest.mark.nats)])
 async def server(request: pytest.FixtureRequest) -> AsyncGenerator[Server, None]:
-    opening = {"memory": open_memory, "jetstream": lambda: open_jetstream(request.getfixturevalue("nats_server"))}
-    async with opening[request.param]() as server:
+    async with _opening(request) as server:
         yield server
 
 
 @pytest.fixture
 def backend(server: Server) -> Backend:
     return server.backend
+
+
+def _opening(request: pytest.FixtureRequest) -> AbstractAsyncContextManager[Server]:
+    if request.param == "memory":
+        return open_memory()
+    return open_jetstream(request.getfixturevalue("nats_server"))

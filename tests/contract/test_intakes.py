@@ -136,6 +136,32 @@ async def test_what_stays_unanswered_comes_again_after_ack_wait(backend: Backend
         assert (third.seq, third.attempts) == (first.seq, 3)
 
 
+async def test_an_answer_counts_though_it_was_handed_out_again(backend: Backend) -> None:
+    async with backend.intake("default") as intake:
+        intake.want(10)
+        await deliver(backend, 1)
+        first = await receive_one(intake)
+        second = await receive_one(intake)
+        first.nak()
+        third = await receive_one(intake)
+        assert [delivery.attempts for delivery in (first, second, third)] == [1, 2, 3]
+        first.ack()
+        await until_none_is_delivered(backend)
+
+
+async def test_after_an_acknowledgement_no_other_answer_counts(backend: Backend) -> None:
+    async with backend.intake("default") as intake:
+        intake.want(10)
+        await deliver(backend, 1)
+        first = await receive_one(intake)
+        first.ack()
+        first.nak()
+        first.in_progress()
+        await until_none_is_delivered(backend)
+        await backend.hints.deliver(make_plan_hint("b"))
+        assert (await receive_one(intake)).hint == make_plan_hint("b")
+
+
 async def test_progress_puts_the_next_handing_out_off(backend: Backend) -> None:
     async with backend.intake("default") as intake:
         intake.want(10)

@@ -1,14 +1,14 @@
 """A small world on virtual time: one server in memory, any number of replicas, a client, and what they said."""
 
 import itertools
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import anyio
-from anyio.abc import TaskGroup
+from anyio.abc import TaskGroup, TaskStatus
 
 from natsched.client.client import Client
 from natsched.core.executions import Record
@@ -19,7 +19,7 @@ from natsched.memory.backend import MemoryBackend
 from natsched.protocol.operations import Operations, Settings
 from natsched.targets.context import Context
 from natsched.targets.registry import Registry
-from tests.virtual import VirtualClock
+from tests.virtual import VirtualClock, run_virtual
 
 E = TypeVar("E", bound=Event)
 
@@ -59,15 +59,15 @@ class World:
     events: list[Event] = field(default_factory=list)
     calls: list[Context] = field(default_factory=list)
 
-    async def start(self, name: str = "r1", **changes: object) -> Member:
+    async def start(self, name: str = "r1", **changes: Any) -> Member:
         """Start a replica and return once it takes deliveries."""
-        options = replace(self.options, name=name, **changes)  # type: ignore[arg-type]
+        options = replace(self.options, name=name, **changes)
         replica = Replica(
             self.backend, self.clock, options, self.registry, self.operations, self.random, (self.events.append,)
         )
         member = Member(replica, anyio.CancelScope())
 
-        async def live(*, task_status: anyio.abc.TaskStatus[None]) -> None:
+        async def live(*, task_status: TaskStatus[None]) -> None:
             with member.scope:
                 await replica.run(task_status=task_status)
 
@@ -103,9 +103,7 @@ class World:
     def offsets(self, job: str) -> list[float]:
         """Return when the job's runs started, in seconds from the beginning of time."""
         epoch = self.clock.now() - timedelta(seconds=self.clock.monotonic())
-        return [
-            round((call.started_at - epoch).total_seconds(), 3) for call in self.calls if call.job_id == job
-        ]
+        return [round((call.started_at - epoch).total_seconds(), 3) for call in self.calls if call.job_id == job]
 
 
 @asynccontextmanager
@@ -130,11 +128,15 @@ async def world() -> AsyncGenerator[World, None]:
             tasks.cancel_scope.cancel()
 
 
-def in_a_world(test: Callable[[World], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
-    """Give a test its world."""
+def in_a_world(test: Callable[[World], Coroutine[None, None, None]]) -> Callable[[], None]:
+    """Run an async test in a world of its own, on virtual time."""
 
     async def run() -> None:
         async with world() as one:
             await test(one)
 
-    return run
+    def on_virtual_time() -> None:
+        run_virtual(run)
+
+    on_virtual_time.__name__ = test.__name__
+    return on_virtual_time

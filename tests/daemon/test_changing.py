@@ -4,117 +4,100 @@ from datetime import timedelta
 
 from natsched.core.schedules import Interval, Once
 from tests.daemon.harness import World, in_a_world
-from tests.virtual import run_virtual
 
 
-def test_a_pause_in_the_last_second_holds() -> None:
-    async def scene(world: World) -> None:
-        world.handler()
-        await world.start()
-        await world.client.ensure_job("a", Interval(seconds=10), handler="h")
-        await world.clock.sleep(9.5)
-        await world.client.pause_job("a")
-        await world.clock.sleep(30)
-        assert world.calls == []
-        await world.client.resume_job("a")
-        await world.clock.sleep(10)
-        assert world.offsets("a") == [40.0]
-
-    run_virtual(in_a_world(scene))
+@in_a_world
+async def test_a_pause_in_the_last_second_holds(world: World) -> None:
+    world.handler()
+    await world.start()
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h")
+    await world.clock.sleep(9.5)
+    await world.client.pause_job("a")
+    await world.clock.sleep(30)
+    assert world.calls == []
+    await world.client.resume_job("a")
+    await world.clock.sleep(10)
+    assert world.offsets("a") == [40.0]
 
 
-def test_a_pause_with_an_end_ends_by_itself() -> None:
-    async def scene(world: World) -> None:
-        world.handler()
-        await world.start()
-        await world.client.ensure_job("a", Interval(seconds=10), handler="h")
-        await world.client.pause_job("a", until=world.clock.now() + timedelta(seconds=35))
-        await world.clock.sleep(34)
-        assert (await world.client.get_job("a")).state == "paused"
-        await world.clock.sleep(17)
-        assert world.offsets("a") == [40.0, 50.0]
-        assert (await world.client.get_job("a")).state == "active"
-
-    run_virtual(in_a_world(scene))
+@in_a_world
+async def test_a_pause_with_an_end_ends_by_itself(world: World) -> None:
+    world.handler()
+    await world.start()
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h")
+    await world.client.pause_job("a", until=world.clock.now() + timedelta(seconds=35))
+    await world.clock.sleep(34)
+    assert (await world.client.get_job("a")).state == "paused"
+    await world.clock.sleep(17)
+    assert world.offsets("a") == [40.0, 50.0]
+    assert (await world.client.get_job("a")).state == "active"
 
 
-def test_an_update_in_the_last_second_holds() -> None:
-    async def scene(world: World) -> None:
-        world.handler("old")
-        world.handler("new")
-        await world.start()
-        await world.client.ensure_job("a", Interval(seconds=10), handler="old")
-        await world.clock.sleep(9.5)
-        await world.client.ensure_job("a", Interval(seconds=4), handler="new")
-        await world.clock.sleep(8)
-        assert world.offsets("a") == [12.0, 16.0]
-
-    run_virtual(in_a_world(scene))
+@in_a_world
+async def test_an_update_in_the_last_second_holds(world: World) -> None:
+    world.handler("old")
+    world.handler("new")
+    await world.start()
+    await world.client.ensure_job("a", Interval(seconds=10), handler="old")
+    await world.clock.sleep(9.5)
+    await world.client.ensure_job("a", Interval(seconds=4), handler="new")
+    await world.clock.sleep(8)
+    assert world.offsets("a") == [12.0, 16.0]
 
 
-def test_a_removal_in_the_last_second_holds() -> None:
-    async def scene(world: World) -> None:
-        world.handler()
-        await world.start()
-        await world.client.ensure_job("a", Interval(seconds=10), handler="h")
-        await world.clock.sleep(9.5)
-        await world.client.remove_job("a")
-        await world.clock.sleep(20)
-        assert world.calls == []
-
-    run_virtual(in_a_world(scene))
+@in_a_world
+async def test_a_removal_in_the_last_second_holds(world: World) -> None:
+    world.handler()
+    await world.start()
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h")
+    await world.clock.sleep(9.5)
+    await world.client.remove_job("a")
+    await world.clock.sleep(20)
+    assert world.calls == []
 
 
-def test_a_job_created_anew_under_its_id_starts_from_nothing() -> None:
-    async def scene(world: World) -> None:
-        world.handler()
-        await world.start()
-        await world.client.ensure_job("a", Interval(seconds=10), handler="h")
-        await world.clock.sleep(9.5)
-        await world.client.remove_job("a")
-        await world.client.ensure_job("a", Interval(seconds=5), handler="h")
-        await world.clock.sleep(11)
-        assert world.offsets("a") == [14.5, 19.5]
-
-    run_virtual(in_a_world(scene))
+@in_a_world
+async def test_a_job_created_anew_under_its_id_starts_from_nothing(world: World) -> None:
+    world.handler()
+    await world.start()
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h")
+    await world.clock.sleep(9.5)
+    await world.client.remove_job("a")
+    await world.client.ensure_job("a", Interval(seconds=5), handler="h")
+    await world.clock.sleep(11)
+    assert world.offsets("a") == [14.5, 19.5]
 
 
-def test_a_paused_job_still_runs_by_hand() -> None:
-    async def scene(world: World) -> None:
-        world.handler()
-        await world.start()
-        await world.client.ensure_job("a", Interval(seconds=10), handler="h")
-        await world.client.pause_job("a")
-        record = await (await world.client.trigger_job("a")).wait(10)
-        assert record.manual
-        assert len(world.calls) == 1
-
-    run_virtual(in_a_world(scene))
+@in_a_world
+async def test_a_paused_job_still_runs_by_hand(world: World) -> None:
+    world.handler()
+    await world.start()
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h")
+    await world.client.pause_job("a")
+    record = await (await world.client.trigger_job("a")).wait(10)
+    assert record.manual
+    assert len(world.calls) == 1
 
 
-def test_a_past_instant_in_code_does_not_run_again_at_every_start() -> None:
-    async def scene(world: World) -> None:
-        world.handler()
-        await world.start()
-        past = Once(world.clock.now() - timedelta(days=1))
-        await world.client.ensure_job("a", past, handler="h")
-        await world.client.ensure_job("a", past, handler="h")
-        await world.clock.sleep(10)
-        assert world.calls == []
-        assert (await world.client.get_job("a")).state == "completed"
-
-    run_virtual(in_a_world(scene))
+@in_a_world
+async def test_a_past_instant_in_code_does_not_run_again_at_every_start(world: World) -> None:
+    world.handler()
+    await world.start()
+    past = Once(world.clock.now() - timedelta(days=1))
+    await world.client.ensure_job("a", past, handler="h")
+    await world.client.ensure_job("a", past, handler="h")
+    await world.clock.sleep(10)
+    assert world.calls == []
+    assert (await world.client.get_job("a")).state == "completed"
 
 
-def test_a_removed_jobs_run_ends_unrecorded() -> None:
-    async def scene(world: World) -> None:
-        world.handler(takes=5.0)
-        await world.start()
-        await world.client.submit_job("a", Once(world.clock.now() + timedelta(seconds=2)), handler="h")
-        await world.clock.sleep(3)
-        await world.client.remove_job("a")
-        await world.clock.sleep(10)
-        assert len(world.calls) == 1
-        assert [one async for one in world.client.iter_jobs()] == []
-
-    run_virtual(in_a_world(scene))
+@in_a_world
+async def test_a_removed_jobs_run_ends_unrecorded(world: World) -> None:
+    world.handler(takes=5.0)
+    await world.start()
+    await world.client.submit_job("a", Once(world.clock.now() + timedelta(seconds=2)), handler="h")
+    await world.clock.sleep(3)
+    await world.client.remove_job("a")
+    await world.clock.sleep(10)
+    assert len(world.calls) == 1
+    assert [one async for one in world.client.iter_jobs()] == []

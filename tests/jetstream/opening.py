@@ -55,7 +55,7 @@ async def open_backend(
 async def make(connection: Connection, asset: Asset) -> None:
     """Make a stream or consumer; one that is the same already is well."""
     if asset.kind is Kind.STREAM:
-        await call(connection, f"STREAM.CREATE.{asset.name}", asset.config())
+        await call(connection, f"STREAM.CREATE.{asset.name}", {"name": asset.name, **asset.config()})
         return
     body = {"stream_name": asset.stream, "config": asset.config()}
     await call(connection, f"CONSUMER.DURABLE.CREATE.{asset.stream}.{asset.name}", body)
