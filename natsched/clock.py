@@ -1,10 +1,9 @@
 """The clocks: the only module that reads real time."""
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
-
-import anyio
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BOOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
@@ -46,7 +45,7 @@ class SystemClock:
         return time.clock_gettime(_BOOT)
 
     async def sleep(self, seconds: float) -> None:
-        await anyio.sleep(seconds)
+        await asyncio.sleep(seconds)
 
     def follow(self, base: float) -> None:
         """Count the server's time as `base` plus the monotonic clock, seconds since 1970."""

@@ -1,0 +1,1 @@
+"""The command line: it parses, asks the client or runs a replica, and shows what came of it."""

@@ -91,9 +91,7 @@ class Tls(Section):
     def _check_pair(self) -> Self:
         if (self.cert is None) != (self.key is None):
             given, absent = ("cert", "key") if self.key is None else ("key", "cert")
-            raise PydanticCustomError(
-                "together", f"{given} is set without {absent}: set both", {"fields": (given,)}
-            )
+            raise PydanticCustomError("together", f"{given} is set without {absent}: set both", {"fields": (given,)})
         return self
 
 
@@ -121,9 +119,7 @@ class Nats(Section):
         if any(has_identity(urlsplit(url)) for url in self.servers):
             kinds.append("servers")
         if self.password is not None and self.user is None:
-            raise PydanticCustomError(
-                "together", "password is set without user: set both", {"fields": ("password",)}
-            )
+            raise PydanticCustomError("together", "password is set without user: set both", {"fields": ("password",)})
         if len(kinds) > 1:
             names = " and ".join("a user in servers" if kind == "servers" else kind for kind in kinds)
             raise PydanticCustomError("exclusive", f"{names} are set: keep one", {"fields": tuple(kinds)})

@@ -36,7 +36,8 @@ def _id(value: str) -> str:
 
 
 def _instant(value: object) -> object:
-    if not isinstance(value, datetime | str):
+    """Let no bare number through, which pydantic would take for seconds since 1970."""
+    if not isinstance(value, datetime | str) or (isinstance(value, str) and "-" not in value.strip()[1:]):
         raise ValueError("should be an instant, such as 2026-12-01T08:00:00Z")
     return value
 
@@ -111,6 +112,14 @@ def load_jobs(path: Path) -> list[dict[str, Any]]:
     return list(jobs.values())
 
 
+def read_job(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one job given as a table, as `load_jobs` does; the ConfigError carries its `problems`."""
+    try:
+        return _job(table)
+    except (ValidationError, ScheduleError, InvalidJob) as error:
+        raise failure("The job is not valid:", _problems(error)) from None
+
+
 def sample_jobs() -> Path:
     """Return the file of the sample jobs that `natsched dev` runs."""
     return shipped("jobs.toml")
@@ -144,14 +153,10 @@ def _schedule(job: JobTable) -> Schedule:
     kinds = [kind for kind in _KINDS if kind in given]
     if len(kinds) != 1:
         found = f"{_listed(kinds)} are given" if kinds else "nothing says when the job runs"
-        raise ScheduleError(
-            f'{found}: give one of cron = "0 3 * * *", every = "10s" or at = 2026-12-01T08:00:00Z'
-        )
+        raise ScheduleError(f'{found}: give one of cron = "0 3 * * *", every = "10s" or at = 2026-12-01T08:00:00Z')
     for other, own in _KINDS.items():
         if other != kinds[0] and own & given.keys():
-            raise ScheduleError(
-                f"{_listed(sorted(own & given.keys()))} goes with {other}, not with {kinds[0]}"
-            )
+            raise ScheduleError(f"{_listed(sorted(own & given.keys()))} goes with {other}, not with {kinds[0]}")
     value = given.pop(kinds[0])
     match kinds[0]:
         case "cron":

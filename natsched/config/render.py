@@ -56,7 +56,5 @@ def _tables(values: dict[str, Any]) -> dict[str, Any]:
     """Leave out what is not set, which TOML cannot say, and tables that are empty then."""
     kept = {name: _tables(value) if isinstance(value, dict) else value for name, value in values.items()}
     return {
-        name: value
-        for name, value in kept.items()
-        if value is not None and not (value == {} and values[name] != {})
+        name: value for name, value in kept.items() if value is not None and not (value == {} and values[name] != {})
     }

@@ -39,9 +39,7 @@ class Layer:
         if not self.variables:
             return (self.label,)
         return tuple(
-            name
-            for path, name in self.variables.items()
-            if path[: len(keys)] == keys or keys[: len(path)] == path
+            name for path, name in self.variables.items() if path[: len(keys)] == keys or keys[: len(path)] == path
         )
 
 

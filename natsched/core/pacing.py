@@ -10,6 +10,14 @@ SLACK: Final = 0.004
 """Seconds that a beginning may be brought forward, so that neighbours share one read."""
 
 
+COST: Final = 0.0004
+"""Seconds of work that a hint needs before its run can start, on a modest machine.
+
+A constant, since what can be measured in passing is waiting as much as work: an estimate of that makes a busy
+replica begin earlier and so busier still.
+"""
+
+
 class Beginning(NamedTuple):
     """Begin at `at`, with all that start not later than `until`; both in seconds since 1970."""
 
@@ -17,7 +25,7 @@ class Beginning(NamedTuple):
     until: float
 
 
-def beginning(starts: Iterable[tuple[float, int]], *, cost: float, base: float = BASE) -> Beginning | None:
+def beginning(starts: Iterable[tuple[float, int]], *, cost: float = COST, base: float = BASE) -> Beginning | None:
     """Say when to begin, given (start, how many) in order and the seconds that one hint costs.
 
     All up to the i-th must be through before the i-th starts, so the work for them begins `cost` times their

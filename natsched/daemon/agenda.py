@@ -1,6 +1,7 @@
 """What is held until it is due: one heap, one waiter, no task for each hint."""
 
 import heapq
+import math
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,13 +11,12 @@ import anyio
 
 from natsched.clock import Clock
 from natsched.core.hints import Hint
-from natsched.core.pacing import beginning
+from natsched.core.pacing import BASE, COST, beginning
 from natsched.ports import Delivery
 
 BATCH: Final = 256
+REPLAN: Final = 0.05
 _BUCKETS_A_SECOND: Final = 100
-_FIRST_COST: Final = 0.0004
-_WEIGHT: Final = 0.1
 
 
 @dataclass(slots=True, eq=False)
@@ -38,36 +38,35 @@ class Agenda:
         self._numbers = 0
         self._buckets: Counter[int] = Counter()
         self._woken = anyio.Event()
-        self._cost = _FIRST_COST
+        self._until = math.inf
 
     def __len__(self) -> int:
         return len(self._heap)
 
     def add(self, held: Held, at: datetime | None = None) -> None:
-        """Hold a hint until just before its start, or until `at`."""
-        start = (at or held.hint.start).timestamp()
+        """Hold a hint until just before its start, or until `at` and no sooner."""
+        start = held.hint.start.timestamp() if at is None else at.timestamp() + BASE + COST
         self._numbers += 1
         heapq.heappush(self._heap, (start, self._numbers, held))
         self._buckets[int(start * _BUCKETS_A_SECOND)] += 1
-        self._woken.set()
-
-    def learn(self, seconds: float, number: int) -> None:
-        """Learn from a batch what one hint costs from its read to its claim."""
-        cost = min(max(seconds / number, 0.0001), 0.002)
-        self._cost += _WEIGHT * (cost - self._cost)
+        if start < self._until:
+            self._woken.set()
 
     async def due(self) -> list[Held]:
-        """Wait until it is time to begin and return those to begin with, the earliest first, at least one."""
+        """Wait until it is time to begin and return those to begin with, the earliest first, at least one.
+
+        What arrives meanwhile is planned for within `REPLAN`, or at once if it starts before what is next.
+        """
         while True:
-            self._woken = anyio.Event()
-            pause: float | None = None
-            if self._heap:
-                plan = beginning(self._starts(), cost=self._cost)
-                assert plan is not None
+            pause, self._until = REPLAN, math.inf
+            plan = beginning(self._starts())
+            if plan is not None:
                 pause = plan.at - self._clock.now().timestamp()
                 if pause <= 0:
                     return self._pop(plan.until)
-            with anyio.move_on_after(pause):
+                self._until = plan.until
+            self._woken = anyio.Event()
+            with anyio.move_on_after(min(pause, REPLAN)):
                 await self._woken.wait()
 
     def empty(self) -> list[Held]:
@@ -79,7 +78,7 @@ class Agenda:
 
     def _starts(self) -> list[tuple[float, int]]:
         """Return the starts in buckets; the first by its exact start, so that a lone hint is not begun early."""
-        first = self._heap[0][0]
+        first = self._heap[0][0] if self._heap else 0.0
         return [(max(first, bucket / _BUCKETS_A_SECOND), number) for bucket, number in sorted(self._buckets.items())]
 
     def _pop(self, until: float) -> list[Held]:

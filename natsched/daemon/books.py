@@ -5,8 +5,6 @@ from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
-import structlog
-
 from natsched.clock import Clock
 from natsched.core.changes import ttl_of
 from natsched.core.endings import Outcome, finish, holds, is_kept, record_of, release
@@ -15,6 +13,7 @@ from natsched.core.jobs import ExecutionId, Job, Running
 from natsched.core.planning import plan_hint
 from natsched.daemon.options import ReplicaOptions
 from natsched.errors import BackendError, Conflict, Unavailable
+from natsched.logs import get_logger
 from natsched.ports import Backend
 from natsched.protocol.hinting import Hinter
 from natsched.protocol.retrying import retrying
@@ -22,7 +21,7 @@ from natsched.protocol.writing import write_job
 
 T = TypeVar("T")
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Books:

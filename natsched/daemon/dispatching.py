@@ -5,20 +5,18 @@ that start within the next moments are read in one request, and each hint is dec
 is done as it says, which for most hints means: claim by compare-and-set, hint the next plan, wait for the
 instant, run, record, finish, acknowledge. Each hint is a task of its own from here on, so the requests of
 many are under way at once while those of one stay in order. A lost compare-and-set leads back to a read from
-the leader and a new decision; an outage leads back to the queue.
+the leader and a new decision; an outage leads back to the queue. The tasks are asyncio's own: starting one
+costs a seventh of what it costs in anyio's group, which would be a tenth of a run.
 """
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final, assert_never
 
-import anyio
-import structlog
-from anyio.abc import TaskGroup
-
 from natsched.clock import Clock
-from natsched.core.deciding import Facts, decide
+from natsched.core.deciding import RUNNING_ELSEWHERE, Facts, decide
 from natsched.core.decisions import (
     AskLeases,
     AskRecord,
@@ -50,16 +48,15 @@ from natsched.daemon.leasing import Leaseholder, is_alive
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.slots import Slots
 from natsched.errors import BackendError, Conflict, Unavailable
+from natsched.logs import get_logger
 from natsched.ports import Backend
 from natsched.targets.registry import Handler
 
 _OUTAGE_PAUSE: Final = timedelta(seconds=1)
 _SPILL: Final = timedelta(milliseconds=100)
 _LONGEST_SPILL: Final = timedelta(seconds=5)
-_TELLING: Final = 8
-"""From how many claims on a batch's time tells the cost of each, not the trips of the first."""
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -71,14 +68,6 @@ class Look:
     leases: Mapping[LeaseId, bool] | None = None
     record: Record | None = None
     record_known: bool = False
-
-
-@dataclass(slots=True)
-class Batch:
-    """A batch on its way from its read to its claims, timed so that the agenda learns what a hint costs."""
-
-    since: float
-    claimed: int = 0
 
 
 class Dispatcher:
@@ -118,11 +107,11 @@ class Dispatcher:
         """Whether another execution of the queue could run here now."""
         return self._slots[queue].free > 0
 
-    async def run(self, runs: TaskGroup) -> None:
+    async def run(self, runs: asyncio.TaskGroup) -> None:
         """Dispatch for ever; the runs are tasks of `runs`, which outlives this."""
         while True:
             batch = await self._agenda.due()
-            runs.start_soon(self._begin, batch, runs, name="read a batch of jobs")
+            runs.create_task(self._begin(batch, runs), name="read a batch of jobs")
 
     def drain(self) -> None:
         """Claim nothing more and hand back what is held."""
@@ -135,12 +124,16 @@ class Dispatcher:
         for active in list(self._active.values()):
             active.stop(reason)
 
+    def abandon(self) -> None:
+        """Give up what is still in its last writes: the next holder finds it."""
+        for active in list(self._active.values()):
+            active.abandon()
+
     def stop_for_lost_lease(self) -> None:
         self._observe(LeaseLost(lease=self._leaseholder.lease, running=self.active))
         self.stop("lease lost")
 
-    async def _begin(self, helds: list[Held], runs: TaskGroup) -> None:
-        batch = Batch(self._clock.monotonic())
+    async def _begin(self, helds: list[Held], runs: asyncio.TaskGroup) -> None:
         ids: list[JobId] = list({held.hint.job: None for held in helds})
         try:
             found = await self._backend.jobs.read_many(ids)
@@ -151,12 +144,12 @@ class Dispatcher:
                 self._agenda.add(held, again)
             return
         for held in helds:
-            runs.start_soon(self._handle, held, found[held.hint.job], batch, name=held.hint.job)
+            runs.create_task(self._handle(held, found[held.hint.job]), name=held.hint.job)
 
-    async def _handle(self, held: Held, stored: Stored, batch: Batch) -> None:
+    async def _handle(self, held: Held, stored: Stored) -> None:
         """See one hint to its end; whatever goes wrong is this hint's alone, and it comes again."""
         try:
-            await self._see_through(held, Look(stored), batch)
+            await self._see_through(held, Look(stored))
         except Unavailable as error:
             log.warning("no answer; the hint goes back", action="outage", job=held.hint.job, error=str(error))
             self._nak(held, _OUTAGE_PAUSE)
@@ -164,7 +157,7 @@ class Dispatcher:
             log.exception("a hint could not be handled; it goes back", action="hint_failed", job=held.hint.job)
             self._nak(held, _OUTAGE_PAUSE)
 
-    async def _see_through(self, held: Held, look: Look, batch: Batch) -> None:
+    async def _see_through(self, held: Held, look: Look) -> None:
         while True:
             if self._draining:
                 self._nak(held, None)
@@ -172,7 +165,7 @@ class Dispatcher:
             decision = decide(held.hint, self._facts(held, look))
             match decision:
                 case Claim():
-                    if await self._claim(held, look, decision, batch):
+                    if await self._claim(held, look, decision):
                         return
                 case Settle():
                     if await self._settle(held, look, decision):
@@ -185,8 +178,8 @@ class Dispatcher:
                     self._drop(held, look, reason)
                     return
                 case Wait(until=until):
-                    await self._clock.sleep((until - self._clock.now()).total_seconds())
-                    await self._read_again(held, look)
+                    self._agenda.add(held, until)
+                    return
                 case ReadAgain() | AskLeases() | AskRecord():
                     await self._learn(held, look, decision)
                 case other:
@@ -223,7 +216,7 @@ class Dispatcher:
         look.record_known = False
         look.leases = None
 
-    async def _claim(self, held: Held, look: Look, claim: Claim, batch: Batch) -> bool:
+    async def _claim(self, held: Held, look: Look, claim: Claim) -> bool:
         """Claim and run; False if the claim was lost and the hint is to be decided on again."""
         handler = self._executor.handler_of(claim.job)
         if handler is None:
@@ -233,19 +226,21 @@ class Dispatcher:
         if not await slots.acquire(max(claim.start, self._clock.now()) + self._options.spill_after):
             self._spill(held)
             return True
-        active = Active(claim.execution, self._leaseholder.lease)
+        if claim.execution in self._active:  # a doubled hint: token and lease are the same, so only one may try
+            slots.release()
+            self._nak(held, RUNNING_ELSEWHERE)
+            return True
+        active = Active(claim.execution, self._leaseholder.lease, asyncio.current_task())
         self._active[claim.execution] = active
         try:
             won = await self._win(look, claim)
-            self._timed(batch)
             if won is None:
                 await self._read_again(held, look)
                 return False
             await self._run(held, claim, active, handler, *won)
             return True
         finally:
-            if self._active.get(claim.execution) is active:
-                del self._active[claim.execution]
+            del self._active[claim.execution]
             slots.release()
 
     async def _win(self, look: Look, claim: Claim) -> tuple[Job, int] | None:
@@ -279,18 +274,17 @@ class Dispatcher:
             self._leave(held)
             return
         record: Record | None
-        with anyio.CancelScope(shield=True):
-            if claim.traceless:
-                record = await self._books.note(job, claim.execution, claim.running, outcome)
-            else:
-                record = await self._books.end(
-                    job,
-                    revision,
-                    claim.execution,
-                    claim.running,
-                    outcome,
-                    may_go_on=lambda: self._executor.may_go_on(active),
-                )
+        if claim.traceless:
+            record = await self._books.note(job, claim.execution, claim.running, outcome)
+        else:
+            record = await self._books.end(
+                job,
+                revision,
+                claim.execution,
+                claim.running,
+                outcome,
+                may_go_on=lambda: self._executor.may_go_on(active),
+            )
         if record is None:
             self._leave(held)
             return
@@ -329,11 +323,6 @@ class Dispatcher:
         """Hand back with a growing delay, so that an idle replica takes it."""
         grown = _SPILL * 2 ** min(held.delivery.attempts - 1, 10)
         self._nak(held, min(grown, _LONGEST_SPILL))
-
-    def _timed(self, batch: Batch) -> None:
-        batch.claimed += 1
-        if batch.claimed >= _TELLING:
-            self._agenda.learn(self._clock.monotonic() - batch.since, batch.claimed)
 
     def _ack(self, held: Held) -> None:
         if self._keeper.let_go(held):

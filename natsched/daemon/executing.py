@@ -1,6 +1,6 @@
 """Running one claimed execution: wait for its instant, call its handler, say how it ended."""
 
-import math
+import asyncio
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal, TypeAlias
@@ -32,6 +32,7 @@ class Active:
 
     execution: ExecutionId
     lease: LeaseId
+    task: asyncio.Task[None] | None
     scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     stopped: StopReason | None = None
     started_at: datetime | None = None
@@ -41,6 +42,11 @@ class Active:
         if self.stopped is None:
             self.stopped = reason
             self.scope.cancel(reason)
+
+    def abandon(self) -> None:
+        """Cancel whatever is still being done for it."""
+        if self.task is not None:
+            self.task.cancel()
 
 
 class Executor:
@@ -99,7 +105,8 @@ class Executor:
         try:
             return await self._caller.call(handler, context, timeout=limit)
         except anyio.get_cancelled_exc_class():
-            if anyio.current_effective_deadline() == -math.inf:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
                 raise
             return Ended(status=ExecutionStatus.FAILED, error="it cancelled itself")
 

@@ -12,19 +12,19 @@ from datetime import timedelta
 from typing import Final
 
 import anyio
-import structlog
 from anyio.abc import TaskStatus
 
 from natsched.clock import Clock
 from natsched.core.ids import ulid
 from natsched.core.jobs import LeaseId
 from natsched.errors import BackendError, Conflict, Unavailable
+from natsched.logs import get_logger
 from natsched.ports import Lock, Locks
 
 LEASES: Final = "lease"
 _RENEW_AT: Final = 0.3
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Leaseholder:

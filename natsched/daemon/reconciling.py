@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 import anyio
-import structlog
 
 from natsched.clock import Clock
 from natsched.core.hints import Hint, PlanHint
@@ -30,6 +29,7 @@ from natsched.daemon.events import Observer, Quarantined, Repaired, Swept
 from natsched.daemon.leasing import LEASES, living
 from natsched.daemon.options import ReplicaOptions
 from natsched.errors import BackendError, Conflict, LockLost
+from natsched.logs import get_logger
 from natsched.ports import Backend, Lock
 from natsched.protocol.hinting import Hinter
 
@@ -40,7 +40,7 @@ _RENEW_AT: Final = 0.3
 _SCHEDULES_EVERY: Final = 10
 """Stray schedules are harmless, they fire and are dropped: one sweep in ten looks for them."""
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Reconciler:

@@ -4,11 +4,11 @@ Start: the server's time, the lease, the declared jobs, then the deliveries. Sto
 back what is held, let runs end for as long as the grace allows, cancel the rest, end the lease.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Final
 
 import anyio
-import structlog
 from anyio.abc import TaskStatus
 
 from natsched.clock import ServerClock
@@ -21,6 +21,7 @@ from natsched.daemon.leasing import Leaseholder
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.reconciling import Reconciler
 from natsched.daemon.timekeeping import Timekeeper
+from natsched.logs import get_logger
 from natsched.ports import Backend, Delivery, Intake
 from natsched.protocol.operations import Operations
 from natsched.targets.registry import Registry
@@ -28,7 +29,7 @@ from natsched.targets.registry import Registry
 _RESTART_PAUSE: Final = 1.0
 _LAST_WRITES: Final = 5.0
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Replica:
@@ -90,7 +91,7 @@ class Replica:
             services.start_soon(self._supervise, "keep the time", self._timekeeper.run)
             services.start_soon(self._supervise, "keep the deliveries", self._keeper.run)
             await self._ensure_declared()
-            async with anyio.create_task_group() as runs:
+            async with asyncio.TaskGroup() as runs:
                 async with anyio.create_task_group() as intakes:
                     for queue in self._options.queues:
                         intakes.start_soon(self._supervise, f"take in {queue}", lambda q=queue: self._pull(q))
@@ -101,16 +102,16 @@ class Replica:
                     log.info("stopping", action="stopping", running=self._dispatcher.active)
                     intakes.cancel_scope.cancel()
                 self._dispatcher.drain()
-                services.start_soon(self._stop_in_time, runs.cancel_scope)
+                services.start_soon(self._stop_in_time)
             await self._leaseholder.give_up()
             services.cancel_scope.cancel()
 
-    async def _stop_in_time(self, runs: anyio.CancelScope) -> None:
+    async def _stop_in_time(self) -> None:
         with anyio.move_on_after(self._options.shutdown_grace.total_seconds()):
             await self._at_once.wait()
         self._dispatcher.stop("shutdown")
         await self._clock.sleep(_LAST_WRITES)
-        runs.cancel()
+        self._dispatcher.abandon()
 
     async def _ensure_declared(self) -> None:
         for declared in self._registry.declared():

@@ -3,18 +3,17 @@
 from datetime import timedelta
 from typing import Final
 
-import structlog
-
 from natsched.clock import EPOCH, ServerClock
 from natsched.core.offsets import OffsetFilter, Sample
 from natsched.errors import BackendError
+from natsched.logs import get_logger
 from natsched.ports import Backend
 
 INTERVAL: Final = 5.0
 FIRST_SAMPLES: Final = 5
 LARGE: Final = timedelta(milliseconds=250)
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 class Timekeeper:

@@ -38,7 +38,7 @@ class JetStreamBackend:
         self._ensure_consumer = ensure_consumer
         timeout = connection.options.request_timeout.total_seconds()
         self._inbox = inbox = Inbox(connection.nc, timeout=timeout)
-        self._requests = requests = Requests(connection.nc, inbox, api=names.api)
+        self._requests = requests = Requests(inbox, api=names.api)
         publisher = Publisher(connection.nc, inbox)
         self.jobs: Final = JobBucket(Bucket(names.jobs, names, publisher, requests))
         self.hints: Final = HintMessages(names, publisher, requests)

@@ -14,11 +14,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import nats.errors
-import structlog
 from anyio import move_on_after, sleep
 from nats.aio.client import Client, Server, Srv
 
-_log: Final = structlog.get_logger(__name__)
+from natsched.jetstream.wire import WireClient
+from natsched.logs import get_logger
+
+_log: Final = get_logger(__name__)
 _RETRY_DELAY: Final = 0.2
 
 
@@ -42,7 +44,7 @@ class Backoff:
         return servers[index], longest * random.uniform(0.5, 1.0)  # noqa: S311 - only spreads the load
 
 
-class LastingClient(Client):
+class LastingClient(WireClient):
     """A client that reconnects until `end`. `identified` sends who we are even if the server does not ask."""
 
     def __init__(self, *, wants_tls: bool = False, identified: bool = False) -> None:

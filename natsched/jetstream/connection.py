@@ -9,7 +9,6 @@ from typing import Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 import nats.errors
-import structlog
 from anyio import CancelScope, Event, create_task_group, current_time, move_on_after, sleep
 from nats.aio.msg import Msg
 from nats.js import JetStreamContext
@@ -18,8 +17,9 @@ from natsched.errors import BackendError, ConfigError, NatschedError, Permission
 from natsched.jetstream.client import Backoff, LastingClient
 from natsched.jetstream.identity import Identity, Tls
 from natsched.jetstream.translate import denied, translated
+from natsched.logs import get_logger
 
-_log: Final = structlog.get_logger(__name__)
+_log: Final = get_logger(__name__)
 _PENDING_SIZE: Final = 32 * 1024 * 1024  # what is published in an outage waits here
 _FIRST_RETRY: Final = 0.1
 _CLOSE_LIMIT: Final = 3.0

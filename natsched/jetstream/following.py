@@ -10,21 +10,20 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-import structlog
 from anyio import create_task_group, move_on_after
-from nats.aio.msg import Msg
 
 from natsched.errors import BackendError
 from natsched.jetstream.connection import Connection
 from natsched.jetstream.intake import ack_numbers
 from natsched.jetstream.pulling import Loss, Puller
-from natsched.jetstream.requests import Requests
+from natsched.jetstream.requests import Message, Requests
 from natsched.jetstream.translate import NotFound
+from natsched.logs import get_logger
 
 ROOM: Final = 512
 """How many messages may wait to be taken."""
 
-_log: Final = structlog.get_logger(__name__)
+_log: Final = get_logger(__name__)
 _INACTIVE: Final = 60_000_000_000
 _CLOSE_LIMIT: Final = 2.0
 
@@ -42,7 +41,7 @@ class Follower:
         self._subjects = list(subjects)
         self._name = ""
         self._last = 0
-        self._arrived: deque[Msg | None] = deque()
+        self._arrived: deque[Message | None] = deque()
         self._some = asyncio.Event()
         self._puller = Puller(connection, "", self._take, self._recover)
 
@@ -65,7 +64,7 @@ class Follower:
     def __aiter__(self) -> "Follower":
         return self
 
-    async def __anext__(self) -> Msg | None:
+    async def __anext__(self) -> Message | None:
         while not self._arrived:
             await self._some.wait()
             self._some.clear()
@@ -73,9 +72,10 @@ class Follower:
         self._puller.want(ROOM - len(self._arrived))
         return message
 
-    def _take(self, message: Msg) -> None:
-        self._last = max(self._last, ack_numbers(message.reply)[1])
-        self._arrived.append(message)
+    def _take(self, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        seq = ack_numbers(reply)[1]
+        self._last = max(self._last, seq)
+        self._arrived.append(Message(subject.decode(), seq, data, headers))
         self._some.set()
 
     async def _recover(self, loss: Loss) -> None:

@@ -11,6 +11,7 @@ from natsched.jetstream.naming import Names
 from natsched.jetstream.publisher import EXPECTED, MESSAGE_ID, Publisher
 from natsched.jetstream.requests import Message, Requests
 from natsched.jetstream.translate import NotFound
+from natsched.jetstream.wire import header
 from natsched.ports import Pending
 
 _SCHEDULE: Final = "Nats-Schedule"
@@ -92,7 +93,7 @@ def read_hint(subject: str, data: bytes, names: Names) -> Hint:
 def pending(message: Message, names: Names) -> Pending:
     """Read a message of the stream: where it is to be delivered tells its queue."""
     address = names.address(message.subject)
-    target = message.headers.get(_TARGET, message.subject)
+    target = header(message.headers, _TARGET.encode()) or message.subject
     hint: Hint | None
     try:
         hint = read_hint(target, message.data, names)
@@ -103,7 +104,7 @@ def pending(message: Message, names: Names) -> Pending:
         subject=message.subject,
         job=address.job if address else JobId(""),
         hint=hint,
-        at=_instant(message.headers.get(_SCHEDULE, "")),
+        at=_instant(header(message.headers, _SCHEDULE.encode()) or ""),
     )
 
 

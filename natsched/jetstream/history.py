@@ -13,17 +13,16 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
-import structlog
-
 from natsched.core.documents import decode_record, encode_record
 from natsched.core.executions import Record
 from natsched.errors import Conflict, DocumentError
 from natsched.jetstream.buckets import Bucket
 from natsched.jetstream.connection import Connection
 from natsched.jetstream.following import Follower
-from natsched.jetstream.requests import Message, Requests, is_marker
+from natsched.jetstream.requests import Message, Requests
+from natsched.logs import get_logger
 
-_log: Final = structlog.get_logger(__name__)
+_log: Final = get_logger(__name__)
 _STEP: Final = 8
 _CHUNK: Final = 256
 _DEPTHS: Final = (range(1, 17), range(17, 101))
@@ -76,7 +75,7 @@ class HistoryBucket:
 
     async def _records(self, followed: Follower, execution: str | None) -> AsyncIterator[Record]:
         async for message in followed:
-            if message is None or is_marker(message.headers or {}):
+            if message is None or message.is_marker:
                 continue
             record = _record(message.subject, message.data)
             if record is not None and execution in (None, record.execution):
@@ -107,8 +106,7 @@ class HistoryBucket:
         return start
 
     async def _count(self, subject: str, seq: int) -> int:
-        messages, more = await self._requests.next_of(self._bucket.stream, subject, seq, 1)
-        return len(messages) + more
+        return await self._requests.count(self._bucket.stream, subject, seq)
 
     async def _of_any_job(self, execution: str) -> Sequence[Message]:
         for depths in _DEPTHS:

@@ -8,7 +8,7 @@ from natsched.errors import Conflict
 from natsched.jetstream.buckets import Bucket
 from natsched.jetstream.connection import Connection
 from natsched.jetstream.following import Follower
-from natsched.jetstream.requests import Requests, is_marker
+from natsched.jetstream.requests import Requests
 from natsched.ports import Lock
 
 _CHUNK = 256
@@ -59,5 +59,5 @@ class LockBucket:
         async for message in followed:
             if message is None:
                 yield ""
-            elif is_marker(message.headers or {}):
+            elif message.is_marker:
                 yield self._bucket.key(message.subject)

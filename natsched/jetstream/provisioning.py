@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeAlias, TypeVar
 
-import structlog
 from anyio import create_task_group, fail_after
 
 from natsched.clock import Clock
@@ -32,6 +31,7 @@ from natsched.jetstream.topology import (
 )
 from natsched.jetstream.translate import NotFound
 from natsched.jetstream.versions import check_version
+from natsched.logs import get_logger
 
 T = TypeVar("T")
 Answers: TypeAlias = Mapping[str, Mapping[str, Any] | None]
@@ -50,7 +50,7 @@ _CURES: Final = {
     10100: "a consumer that is not ours takes the same deliveries: delete it, or choose another name",
     10113: "the account requires limits of size: lift that for natsched, its streams must have none",
 }
-_log: Final = structlog.get_logger(__name__)
+_log: Final = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ async def provision(
     *,
     limits: Limits | None = None,
 ) -> tuple[Change, ...]:
-    """Make the topology exist and return what this call itself changed.
+    """Make the topology exist and return what this call changed (the bucket of the locks: it or others).
 
     Raise `ServerTooOld`, `TopologyConflict`, or `Unavailable` naming the phase that took too long.
     """
@@ -225,12 +225,12 @@ async def _apply(connection: Connection, change: Change) -> bool:
             config, verb, action = dict(change.config), "UPDATE", "update"
         case _:
             raise AssertionError(change)
+    body: dict[str, Any] = {**config, "name": asset.name}
+    if asset.kind is Kind.CONSUMER:
+        verb = f"CREATE.{asset.stream}"
+        body = {"stream_name": asset.stream, "config": config, "action": action}
     try:
-        if asset.kind is Kind.STREAM:
-            await call(connection, f"STREAM.{verb}.{asset.name}", {**config, "name": asset.name})
-        else:
-            body = {"stream_name": asset.stream, "config": config, "action": action}
-            await call(connection, f"CONSUMER.CREATE.{asset.stream}.{asset.name}", body)
+        await call(connection, f"{asset.kind.upper()}.{verb}.{asset.name}", body)
     except (Unavailable, Conflict):
         raise
     except NotFound as error:

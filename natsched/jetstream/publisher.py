@@ -1,29 +1,23 @@
-"""Publishes that are acknowledged by JetStream, pipelined over one inbox."""
+"""Publishes that JetStream acknowledges, pipelined over one inbox."""
 
-import asyncio
 import json
 from typing import Final
 
-from nats.aio.client import Client
-from nats.aio.msg import Msg
-
 from natsched.errors import BackendError, Unavailable
-from natsched.jetstream.inbox import STATUS, Inbox
-from natsched.jetstream.translate import api_error, translate
+from natsched.jetstream.inbox import Inbox, Reply
+from natsched.jetstream.translate import api_error
+from natsched.jetstream.wire import WireClient, status_of
 
 EXPECTED: Final = "Nats-Expected-Last-Subject-Sequence"
 MESSAGE_ID: Final = "Nats-Msg-Id"
-OUTSTANDING: Final = 4096
-"""How many publishes may wait for their PubAck; a stream's leader refuses what makes more than 10,000 wait."""
 
 
 class Publisher:
     """Publishes to streams. A publish that nobody answered is unknown, not failed."""
 
-    def __init__(self, client: Client, inbox: Inbox, *, outstanding: int = OUTSTANDING) -> None:
+    def __init__(self, client: WireClient, inbox: Inbox) -> None:
         self._client = client
         self._inbox = inbox
-        self._room = asyncio.Semaphore(outstanding)
 
     @property
     def max_payload(self) -> int:
@@ -35,23 +29,16 @@ class Publisher:
 
         Raise `Conflict` if an expected sequence is not there, `Unavailable` without an answer in time.
         """
-        async with self._room:
-            question = self._inbox.ask()
-            try:
-                await self._client.publish(subject, payload, reply=question.reply, headers=headers)
-            except BaseException as error:
-                self._inbox.forget(question)
-                raise translate(error) from error
-            return sequence(await question.future)
+        return sequence(await self._inbox.ask(subject, payload, headers))
 
 
-def sequence(answer: Msg) -> int:
+def sequence(reply: Reply) -> int:
     """Read a PubAck: its sequence, or its error as ours."""
-    data = answer.data
+    data = reply.data
     colon = data.rfind(b":")
-    if data[colon - 5 : colon] == b'"seq"' and not data.startswith(b'{"error"'):
-        return int(data[colon + 1 : -1])
-    if answer.headers and answer.headers.get(STATUS) == "503":
+    if data[colon - 5 : colon] == b'"seq"' and data.startswith(b'{"stream"') and data[colon + 1 : -1].isdigit():
+        return int(data[colon + 1 : -1])  # as the server writes nearly all of them
+    if status_of(reply.headers) == b"503":
         raise Unavailable("No stream takes this subject now: it is missing, or its cluster has no leader.")
     try:
         ack = json.loads(data)

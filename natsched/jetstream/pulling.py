@@ -16,20 +16,19 @@ from collections.abc import Awaitable, Callable
 from enum import StrEnum
 from typing import Final
 
-import structlog
-from anyio import current_time, move_on_after
-from nats.aio.msg import Msg
+from anyio import move_on_after
 from nats.aio.subscription import Subscription
 
 from natsched.errors import BackendError
 from natsched.jetstream.connection import Connection
-from natsched.jetstream.inbox import STATUS
-from natsched.jetstream.translate import translated
+from natsched.jetstream.translate import translate, translated
+from natsched.jetstream.wire import Sink, description_of, header, status_of
+from natsched.logs import get_logger
 
 EXPIRES: Final = 30.0
 HEARTBEAT: Final = 5.0
 
-_log: Final = structlog.get_logger(__name__)
+_log: Final = get_logger(__name__)
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 5.0
 _CLOSE_LIMIT: Final = 2.0
@@ -48,14 +47,14 @@ class Loss(StrEnum):
 class Puller:
     """Pulls from one consumer and hands each message to `take`.
 
-    `take` is called from the task that nats-py reads by and must not wait; `recover` is awaited after a loss.
+    `take` is a sink, so it must not wait; `recover` is awaited after a loss.
     """
 
     def __init__(
         self,
         connection: Connection,
         subject: str,
-        take: Callable[[Msg], None],
+        take: Sink,
         recover: Callable[[Loss], Awaitable[None]],
         *,
         expires: float = EXPIRES,
@@ -74,6 +73,7 @@ class Puller:
         self._heard = 0.0
         self._loss: Loss | None = None
         self._inbox = ""
+        self._now = asyncio.get_running_loop().time
         self._subscription: Subscription
         self._wake = asyncio.Event()
         self._regained = asyncio.Event()
@@ -82,17 +82,14 @@ class Puller:
     async def open(self) -> None:
         self._inbox = f"{self._connection.nc.new_inbox()}."
         with translated():
-            self._subscription = await self._connection.nc.subscribe(f"{self._inbox}*", cb=self._receive)
+            self._subscription = await self._connection.nc.listen(f"{self._inbox}*", self._receive)
         self._forget_reconnects = self._connection.on_reconnect(self._reconnected)
 
     async def close(self) -> None:
         """End the subscription: the server hands what was not yet sent to others."""
         self._forget_reconnects()
-        client = self._connection.nc
-        if client.is_closed or client.is_draining:
-            return
         with move_on_after(_CLOSE_LIMIT, shield=True), translated():
-            await self._subscription.unsubscribe()
+            await self._connection.nc.unlisten(self._subscription)
 
     def want(self, room: int) -> None:
         """Say how many more messages are wanted, those that are outstanding among them."""
@@ -104,59 +101,59 @@ class Puller:
         """Pull until cancelled."""
         while True:
             self._wake.clear()
-            if self._outstanding and current_time() - self._heard > self._patience:
+            if self._outstanding and self._now() - self._heard >= self._patience:
                 self._loss = self._loss or Loss.SILENT
             if self._loss is not None:
                 loss, self._loss = self._loss, None
                 await self._recovered(loss)
             elif self._is_short() and self._connection.is_connected:
-                await self._pull(self._room - self._outstanding)
+                self._pull(self._room - self._outstanding)
             else:
-                with move_on_after(self._patience):
+                silent = self._now() - self._heard if self._outstanding else 0
+                with move_on_after(self._patience - silent):
                     await self._wake.wait()
 
     def _is_short(self) -> bool:
         return self._room > self._outstanding and 2 * self._outstanding <= self._room
 
-    async def _pull(self, batch: int) -> None:
+    def _pull(self, batch: int) -> None:
         if not self._outstanding:
-            self._heard = current_time()
+            self._heard = self._now()
         self._outstanding += batch
         request = json.dumps({"batch": batch, **self._limits}).encode()
         try:
-            with translated():
-                await self._connection.nc.publish(self.subject, request, reply=f"{self._inbox}{self._epoch}")
-        except BackendError as error:
-            self._lose(Loss.REFUSED, str(error))
+            self._connection.nc.post(self.subject, request, f"{self._inbox}{self._epoch}")
+        except Exception as error:  # noqa: BLE001 - whatever nats-py says, it is tried again
+            self._lose(Loss.REFUSED, str(translate(error)))
 
-    async def _receive(self, message: Msg) -> None:
-        self._heard = current_time()
-        headers = message.headers
-        if headers and STATUS in headers and not message.data and message.subject.startswith(self._inbox):
-            self._take_status(message.subject, headers[STATUS], headers)
+    def _receive(self, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        self._heard = self._now()
+        status = status_of(headers)
+        if status:
+            self._take_status(subject, status, headers)
             return
         self._failures = 0
         self._room -= 1
         if self._outstanding > 0:
             self._outstanding -= 1
-        self._take(message)
+        self._take(subject, reply, data, headers)
         if self._is_short():
             self._wake.set()
 
-    def _take_status(self, subject: str, status: str, headers: dict[str, str]) -> None:
-        if subject != f"{self._inbox}{self._epoch}":
+    def _take_status(self, subject: bytes, status: bytes, headers: bytes) -> None:
+        if subject != f"{self._inbox}{self._epoch}".encode():
             return
-        description = headers.get("Description", "")
-        if status == "100":
+        description = description_of(headers)
+        if status == b"100":
             self._failures = 0
-        elif status == "503" or "Consumer Deleted" in description:
+        elif status == b"503" or "Consumer Deleted" in description:
             self._lose(Loss.GONE, description)
-        elif status in ("404", "408") or "Batch Completed" in description:
-            pending = int(headers.get("Nats-Pending-Messages", self._outstanding))
-            self._outstanding = max(self._outstanding - pending, 0)
+        elif status in (b"404", b"408") or "Batch Completed" in description:
+            pending = header(headers, b"Nats-Pending-Messages")
+            self._outstanding = max(self._outstanding - int(pending), 0) if pending else 0
             self._wake.set()
         else:
-            self._lose(Loss.REFUSED, f"{description} ({status})")
+            self._lose(Loss.REFUSED, f"{description} ({status.decode()})")
 
     def _reconnected(self) -> None:
         self._regained.set()
@@ -172,6 +169,9 @@ class Puller:
         """Forget what is outstanding and make ready to ask again, after a pause if that failed before."""
         self._epoch += 1
         self._outstanding = 0
+        if not self._connection.is_connected:
+            await self._connection.wait_connected()
+            self._loss, loss = None, Loss.RECONNECTED
         if loss is not Loss.RECONNECTED:
             self._failures += 1
             if self._failures in (2, 20):

@@ -161,9 +161,7 @@ class EmbeddedServer:
         deadline = time.monotonic() + self.options.ready_timeout
         while (port := _read_port(ports)) is None:
             if process.poll() is not None:
-                raise BackendError(
-                    f"nats-server ended at its start with {process.returncode}:\n{self.log_tail()}"
-                )
+                raise BackendError(f"nats-server ended at its start with {process.returncode}:\n{self.log_tail()}")
             if time.monotonic() > deadline:
                 raise BackendError(
                     f"nats-server was not ready within {self.options.ready_timeout:g} s:\n{self.log_tail()}"
@@ -199,9 +197,10 @@ class EmbeddedServer:
         self.start()
 
     def pause(self) -> None:
-        """Freeze the server: connections stay open and nobody answers."""
+        """Freeze the server, at the return: connections stay open and nobody answers."""
         assert self._process is not None
         self._process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a frozen server go on."""

@@ -22,11 +22,11 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Final, TypeVar
 
-import structlog
 from anyio import CancelScope, create_task_group
 
 from natsched.clock import Clock
 from natsched.errors import BackendError, Conflict, LockLost, NatschedError, Unavailable
+from natsched.logs import get_logger
 from natsched.ports import Lock, Locks
 
 T = TypeVar("T")
@@ -37,7 +37,7 @@ RENEWALS: Final = 3
 """How many renewals fit into one TTL."""
 
 _RETRY_PAUSE: Final = 0.25
-_log: Final = structlog.get_logger(__name__)
+_log: Final = get_logger(__name__)
 
 
 class Outcome(StrEnum):

@@ -15,13 +15,13 @@ import anyio.abc
 
 from natsched.config import Settings, load
 from natsched.core.schedules import Interval
-from natsched.jetstream.server import EmbeddedServer
+from natsched.jetstream.server import EmbeddedServer, ServerOptions
 
 
 @contextmanager
 def server() -> Iterator[str]:
     """Run a nats-server on an empty store and give its URL."""
-    with TemporaryDirectory(prefix="natsched-bench-") as folder, EmbeddedServer(Path(folder)) as running:
+    with TemporaryDirectory(prefix="natsched-bench-") as folder, EmbeddedServer(ServerOptions(store=Path(folder))) as running:
         yield running.url
 
 

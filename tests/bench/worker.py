@@ -9,14 +9,15 @@ import sys
 import time
 from array import array
 from collections import Counter
+from itertools import pairwise
 
 import anyio
 import uvloop
-from anyio.streams.text import TextReceiveStream
 
 from natsched.core.executions import ExecutionStatus
-from natsched.daemon.building import build_replica
+from natsched.daemon.building import build_replica, options_of
 from natsched.daemon.events import Event, RunEnded, RunLeftOut, RunStarted
+from natsched.daemon.reconciling import Reconciler
 from natsched.targets.context import Context
 from natsched.targets.registry import Registry
 from natsched.wiring import open_backend
@@ -78,7 +79,7 @@ class Figures:
         gaps = 0
         for times in dues.values():
             times.sort()
-            steps = [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+            steps = [later - earlier for earlier, later in pairwise(times)]
             if steps:
                 period = min(steps)
                 gaps += sum(round(step / period) - 1 for step in steps)
@@ -105,18 +106,18 @@ async def main(url: str) -> None:
     chosen = settings(url)
     async with open_backend(chosen) as opened, anyio.create_task_group() as tasks:
         replica = build_replica(chosen, opened, registry, (figures.observe,))
+        reconciler = Reconciler(opened.backend, opened.clock, options_of(chosen), figures.observe)
         await tasks.start(replica.run)
         say(ready_seconds=round(time.monotonic() - began, 3), rss_mb=_rss())
-        async for line in TextReceiveStream(anyio.wrap_file(sys.stdin.buffer.raw)):  # type: ignore[arg-type, attr-defined]
-            for command in line.split():
-                match command:
-                    case "reset":
-                        figures.reset()
-                    case "report":
-                        say(**figures.report(), rss_mb=_rss())
-                    case "sweep":
-                        swept = await replica.reconcile_once()
-                        say(jobs=swept.jobs, repairs=swept.repairs, seconds=round(swept.seconds, 3))
+        async for line in anyio.wrap_file(sys.stdin):
+            match line.strip():
+                case "reset":
+                    figures.reset()
+                case "report":
+                    say(**figures.report(), rss_mb=_rss())
+                case "sweep":
+                    swept = await reconciler.sweep()
+                    say(jobs=swept.jobs, repairs=swept.repairs, seconds=round(swept.seconds, 3))
         replica.stop()
 
 

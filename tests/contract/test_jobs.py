@@ -218,6 +218,17 @@ async def test_a_document_that_changes_during_a_scan_is_not_missed(backend: Back
     assert {"a", "b", "c", "d"} == set(seen)
 
 
+async def test_a_document_that_is_deleted_before_a_scan_reaches_it_is_not_shown(backend: Backend) -> None:
+    await create(backend, "a", "b", "c", "d")
+    seen: list[str] = []
+    async for chunk in backend.jobs.scan(chunk=1):
+        if not seen:
+            stored = await backend.jobs.read(JobId("c"))
+            await backend.jobs.delete(stored.id, expected=stored.revision)
+        seen += [stored.id for stored in chunk]
+    assert seen == ["a", "b", "d"]
+
+
 async def test_a_scan_goes_on_after_an_id(backend: Backend) -> None:
     await create(backend, "d", "b", "a", "c")
     assert await scanned(backend, after="b") == ["a", "c"]

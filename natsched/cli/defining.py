@@ -1,0 +1,147 @@
+"""A job on the command line: when it runs and what it does, as options, checked as in a file of jobs."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Annotated, Any, Final, get_args
+
+import typer
+
+from natsched.config import read_job
+from natsched.core.jobs import CatchUp, DeliveryMode, HistoryMode, Overlap
+from natsched.core.zones import Repeated, Skipped
+from natsched.errors import ConfigError, InvalidJob
+
+_WHEN: Final = "When it runs (one of --cron, --every, --at)"
+_WHAT: Final = "What it does"
+_HOW: Final = "How it is treated"
+
+
+def _option(name: str, metavar: str, text: str, panel: str) -> Any:  # noqa: ANN401 - typer's own type
+    return typer.Option(name, metavar=metavar, help=text, rich_help_panel=panel)
+
+
+def _choice(name: str, values: object, text: str, panel: str) -> Any:  # noqa: ANN401 - typer's own type
+    names = [str(value) for value in get_args(values)]
+    return typer.Option(name, metavar="|".join(names), help=text, rich_help_panel=panel, autocompletion=lambda: names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class When:
+    """When a job runs."""
+
+    cron: Annotated[
+        str | None, _option("--cron", "EXPR", 'Wall times, such as "0 3 * * *" or @daily; 5 to 7 fields.', _WHEN)
+    ] = None
+    every: Annotated[str | None, _option("--every", "10s", "A period from 100ms.", _WHEN)] = None
+    at: Annotated[str | None, _option("--at", "INSTANT", "Once, such as 2026-12-01T08:00:00Z.", _WHEN)] = None
+    timezone: Annotated[str | None, _option("--timezone", "ZONE", "For --cron, such as Europe/Berlin.", _WHEN)] = None
+    skipped: Annotated[str | None, _choice("--skipped", Skipped, "For --cron: the hour DST leaves out.", _WHEN)] = (
+        None
+    )
+    repeated: Annotated[str | None, _choice("--repeated", Repeated, "For --cron: the hour DST repeats.", _WHEN)] = (
+        None
+    )
+    fixed_delay: Annotated[
+        bool, typer.Option("--fixed-delay", help="For --every: count from each end.", rich_help_panel=_WHEN)
+    ] = False
+    start_at: Annotated[str | None, _option("--start-at", "INSTANT", "Not before.", _WHEN)] = None
+    end_at: Annotated[str | None, _option("--end-at", "INSTANT", "Not after.", _WHEN)] = None
+    max_runs: Annotated[int | None, _option("--max-runs", "N", "So many runs at most.", _WHEN)] = None
+    jitter: Annotated[str | None, _option("--jitter", "30s", "Delay each run by up to this.", _WHEN)] = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class What:
+    """What a job does, and how it is treated; what is not given takes its default, also in an update."""
+
+    handler: Annotated[
+        str | None, _option("--handler", "NAME", "The handler; the app's default one if left out.", _WHAT)
+    ] = None
+    queue: Annotated[str | None, _option("--queue", "NAME", "The class of work.", _WHAT)] = None
+    payload: Annotated[str | None, _option("--payload", "JSON", "What the handler is given.", _WHAT)] = None
+    metadata: Annotated[list[str] | None, _option("--metadata", "KEY=TEXT", "Labels; may be repeated.", _WHAT)] = None
+    timeout: Annotated[str | None, _option("--timeout", "30s", "How long a run may take.", _WHAT)] = None
+    overlap: Annotated[str | None, _choice("--overlap", Overlap, "When the last run still goes on.", _HOW)] = None
+    delivery: Annotated[str | None, _choice("--delivery", DeliveryMode, "When a replica dies in a run.", _HOW)] = None
+    catch_up: Annotated[str | None, _choice("--catch-up", CatchUp, "Which missed runs are made up for.", _HOW)] = None
+    catch_up_limit: Annotated[int | None, _option("--catch-up-limit", "N", "How many of them, with all.", _HOW)] = (
+        None
+    )
+    tolerance: Annotated[str | None, _option("--tolerance", "60s", "Later than this is missed.", _HOW)] = None
+    history: Annotated[str | None, _choice("--history", HistoryMode, "Which records are kept.", _HOW)] = None
+    max_crashes: Annotated[
+        int | None, _option("--max-crashes", "N", "How many replicas may die on one run.", _HOW)
+    ] = None
+
+
+def definition(job: str, when: When, what: What) -> dict[str, Any]:
+    """Return the keywords of `Client.ensure_job`, or raise InvalidJob with what is wrong and the option it is at."""
+    table: dict[str, Any] = {"id": job, **_given(when), **_given(what)}
+    if what.payload is not None:
+        table["payload"] = json_value(what.payload, field="--payload")
+    if what.metadata is not None:
+        table["metadata"] = labels(what.metadata)
+    try:
+        return read_job(table)
+    except ConfigError as error:
+        raise InvalidJob(
+            "; ".join(_told(problem.path, problem.reason) for problem in error.details["problems"])
+        ) from None
+
+
+def json_value(text: str, *, field: str) -> Any:  # noqa: ANN401 - any JSON
+    """Return the JSON that the text is."""
+    try:
+        value = json.loads(text, parse_constant=_no_constant)
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        reason = str(error) if isinstance(error, json.JSONDecodeError | _NotJson) else "it cannot be stored"
+        raise InvalidJob(f"""is no JSON ({reason}): text needs quotes, as in '"text"'""", field=field) from None
+    return value
+
+
+def labels(items: Sequence[str]) -> Mapping[str, str]:
+    """Return what KEY=TEXT items say."""
+    said = {}
+    for item in items:
+        name, equals, text = item.partition("=")
+        if not equals or not name:
+            raise InvalidJob(f"{item!r} is no label: write it like team=core", field="--metadata")
+        said[name] = text
+    return said
+
+
+def instant_of(text: str, *, field: str) -> datetime:
+    """Return the instant that the text names, which has to have an offset."""
+    try:
+        schedule = read_job({"id": "any", "at": text})["schedule"]
+    except ConfigError as error:
+        raise InvalidJob(str(error.details["problems"][0].reason), field=field) from None
+    found: datetime = schedule.at
+    return found
+
+
+class _NotJson(ValueError):
+    pass
+
+
+def _no_constant(name: str) -> None:
+    raise _NotJson(f"{name} is no number of JSON")
+
+
+def _given(options: When | What) -> dict[str, Any]:
+    values = {field.name: getattr(options, field.name) for field in fields(options)}
+    return {name: value for name, value in values.items() if value is not None and value is not False}
+
+
+def _told(path: str, reason: str) -> str:
+    """Name the option instead of the key."""
+    if path == "schedule":
+        return (
+            reason.replace('cron = "0 3 * * *"', '--cron "0 3 * * *"')
+            .replace('every = "10s"', "--every 10s")
+            .replace("at = 2026", "--at 2026")
+        )
+    return f"{'' if path in {'id', 'job'} else '--'}{path.replace('_', '-')}: {reason}"

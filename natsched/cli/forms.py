@@ -1,0 +1,47 @@
+"""Jobs and records as JSON: instants are ISO 8601 with Z, durations are seconds, every key is always there."""
+
+import json
+from dataclasses import fields
+from typing import Any
+
+from natsched.client.views import JobView
+from natsched.core.documents import encode_job, encode_record
+from natsched.core.executions import Record
+from natsched.core.specs import OPTIONS
+
+
+def job_form(view: JobView) -> dict[str, Any]:
+    """Return a job as `job list` and `job show` give it."""
+    document = job_document(view)
+    spec, status = document["spec"], document["status"]
+    return {
+        "id": view.id,
+        "state": view.state,
+        "schedule": spec["schedule"],
+        "next_run": _iso(view.next_run),
+        "paused_until": _iso(view.paused_until),
+        "completed": view.reason,
+        "running": list(view.running),
+        "last": status.get("last"),
+        "runs": view.runs,
+        "counts": status.get("counts", {}),
+        "generation": view.generation,
+        **{name: spec.get(name) for name in OPTIONS},
+    }
+
+
+def job_document(view: JobView) -> dict[str, Any]:
+    """Return the job's document as it is stored."""
+    document: dict[str, Any] = json.loads(encode_job(view.document))
+    return document
+
+
+def record_form(record: Record) -> dict[str, Any]:
+    """Return a record as `execution list` and `execution show` give it; lag and duration are seconds."""
+    stored = json.loads(encode_record(record))
+    named = {field.name: stored.get(field.name) for field in fields(record)}
+    return {**named, "lag": record.lag, "duration": record.duration}
+
+
+def _iso(instant: Any) -> str | None:  # noqa: ANN401 - a datetime or None
+    return None if instant is None else instant.isoformat().replace("+00:00", "Z")

@@ -1,0 +1,34 @@
+"""The handlers of the sample jobs that `natsched dev` runs (`config/jobs.toml`)."""
+
+import hashlib
+
+import anyio
+import structlog
+
+from natsched.targets.context import Context
+from natsched.targets.registry import Registry
+
+registry = Registry()
+log = structlog.get_logger(__name__)
+
+_ROUNDS = 50_000
+
+
+@registry.handler("hello")
+async def hello(ctx: Context) -> None:
+    """Greet whom the payload names."""
+    log.info("hello", action="hello", name=ctx.payload["name"], job=ctx.job_id, lag=ctx.lag)
+
+
+@registry.handler("report")
+def report(ctx: Context) -> None:
+    """Work for a few milliseconds; a plain function, so it runs in a thread and holds nothing up."""
+    digest = hashlib.pbkdf2_hmac("sha256", ctx.execution_id.encode(), b"report", _ROUNDS)
+    log.info("report", action="report", digest=digest.hex()[:12], team=ctx.metadata.get("team"))
+
+
+@registry.handler("slow")
+async def slow(ctx: Context) -> None:
+    """Take a second or more, as a call to another service may."""
+    await anyio.sleep(1.2)
+    log.info("done at last", action="slow", job=ctx.job_id)

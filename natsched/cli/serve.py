@@ -1,0 +1,30 @@
+"""`natsched serve`: one replica, until it is told to stop."""
+
+from typing import Annotated
+
+import typer
+
+from natsched.cli.flags import Where
+
+
+def serve(
+    where: Where,
+    app: Annotated[
+        str | None,
+        typer.Option("--app", metavar="PACKAGE.MODULE:REGISTRY", help="The registry with your handlers."),
+    ] = None,
+) -> None:
+    """Run a replica: claim what is due and run it with the handlers of --app.
+
+    SIGTERM or Ctrl-C lets running executions end (replica.shutdown_grace), a second one ends them at once.
+    """
+    from natsched.cli.apps import load_app
+    from natsched.cli.logs import configure
+    from natsched.cli.serving import run
+    from natsched.cli.stopping import run_loop
+
+    over = {"logs__level": "debug" if where.debug else None, "logs__format": "json" if where.json else None}
+    settings = where.settings(app=app, **over)
+    configure(settings.logs)
+    registry = load_app(settings.app)
+    run_loop(lambda: run(settings, registry))

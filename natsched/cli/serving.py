@@ -1,0 +1,39 @@
+"""A replica for production: it logs what it does."""
+
+import structlog
+
+from natsched.cli.stopping import Stopping
+from natsched.cli.telling import LogObserver
+from natsched.config import Settings
+from natsched.config.connection import masked_url
+from natsched.daemon.building import build_replica, options_of
+from natsched.targets.registry import Registry
+from natsched.wiring import open_backend
+
+log = structlog.get_logger(__name__)
+
+
+async def run(settings: Settings, registry: Registry) -> None:
+    """Run a replica with these handlers until a signal stops it."""
+    stopping = Stopping()
+    async with stopping.listening(), open_backend(settings) as opened:
+        replica = build_replica(settings, opened, registry, (LogObserver(opened.clock),))
+        await stopping.run(replica, lambda: _ready(settings, registry))
+    if stopping.before_ready:
+        log.info("stopped before it was ready", action="stopped")
+    else:
+        log.info("stopped", action="stopped")
+
+
+def _ready(settings: Settings, registry: Registry) -> None:
+    options = options_of(settings)
+    servers = [masked_url(url) for url in settings.nats.servers]
+    log.info(
+        "ready",
+        action="ready",
+        replica=options.name,
+        queues=dict(options.queues),
+        server=servers if settings.mode == "nats" else "memory",
+        handlers=len(registry.handlers),
+        declared=sum(1 for _ in registry.declared()),
+    )

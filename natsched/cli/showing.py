@@ -1,0 +1,148 @@
+"""Jobs and records for people."""
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Final
+
+from natsched.cli.measures import distance, instant, seconds_of, span
+from natsched.cli.output import Cells
+from natsched.client.views import JobView
+from natsched.clock import SystemClock
+from natsched.core.executions import Record
+from natsched.core.schedules import Cron, Interval, Schedule, describe
+
+_JOB_COLUMNS: Final = ("ID", "STATE", "SCHEDULE", "NEXT RUN", "RUNNING", "RUNS", "LAST", "HANDLER", "QUEUE")
+_RECORD_COLUMNS: Final = ("DUE", "JOB", "EXECUTION", "ATTEMPT", "STATUS", "LAG", "DURATION", "REPLICA", "WHY")
+
+
+def job_rows(views: Sequence[JobView]) -> tuple[Cells, Iterable[Cells]]:
+    """Return the columns and rows of a table of jobs."""
+    rows = [
+        (
+            view.id,
+            view.state,
+            describe(view.schedule),
+            instant(view.next_run),
+            str(len(view.running)),
+            str(view.runs),
+            view.last.status.value if view.last else "-",
+            view.handler or "-",
+            view.queue,
+        )
+        for view in views
+    ]
+    return _JOB_COLUMNS, rows
+
+
+def record_rows(records: Sequence[Record]) -> tuple[Cells, Iterable[Cells]]:
+    """Return the columns and rows of a table of executions."""
+    rows = [
+        (
+            instant(record.due),
+            record.job,
+            record.execution,
+            str(record.attempt) if record.attempt else "-",
+            record.status.value,
+            span(record.lag),
+            span(record.duration),
+            record.replica or "-",
+            why(record),
+        )
+        for record in records
+    ]
+    return _RECORD_COLUMNS, rows
+
+
+def job_details(view: JobView) -> Iterable[tuple[str, str]]:
+    """Yield what there is to know of a job, by name."""
+    spec, status = view.document.spec, view.document.status
+    yield "id", view.id
+    yield "state", view.state
+    yield "completed", view.reason or ""
+    yield "paused until", instant(view.paused_until)
+    yield "schedule", describe(view.schedule)
+    yield from _refinements(view.schedule)
+    yield "next run", _when(view.next_run) if view.next_run else ""
+    yield "running", "\n".join(view.running)
+    yield "asked by hand", "\n".join(status.manual)
+    yield "handler", view.handler or "(the default one)"
+    yield "queue", view.queue
+    yield "payload", "" if view.payload is None else _json(view.payload)
+    yield "metadata", _json(dict(view.metadata)) if view.metadata else ""
+    yield "timeout", seconds_of(spec.timeout)
+    yield "overlap", spec.overlap
+    yield "delivery", spec.delivery
+    yield "catch up", f"all, at most {spec.catch_up_limit}" if spec.catch_up == "all" else spec.catch_up
+    yield "tolerance", seconds_of(spec.tolerance)
+    yield "history", spec.history
+    yield "max crashes", str(spec.max_crashes)
+    yield "generation", str(view.generation)
+    yield "runs", str(view.runs)
+    yield "ended", ", ".join(f"{number} {name}" for name, number in view.counts.items())
+    if view.last is not None:
+        yield "last run", f"{instant(view.last.started_at or view.last.due)}, {view.last.status}"
+        yield "last error", view.last.error or ""
+
+
+def record_details(record: Record) -> Iterable[tuple[str, str]]:
+    """Yield what a record tells, by name."""
+    yield "job", record.job
+    yield "execution", f"{record.execution}{' (by hand)' if record.manual else ''}"
+    yield "attempt", str(record.attempt) if record.attempt else "-"
+    yield "status", record.status.value
+    yield "due", instant(record.due)
+    if record.number > 1:
+        least = "" if record.exact else "at least "
+        yield "instants", f"{least}{record.number}, {instant(record.first)} to {instant(record.last)}"
+    yield "started", instant(record.started_at)
+    yield "ended", instant(record.ended_at)
+    yield "lag", span(record.lag)
+    yield "duration", span(record.duration)
+    yield "handler", record.handler or "-"
+    yield "queue", record.queue
+    yield "replica", record.replica or "-"
+    yield "generation", str(record.generation)
+    yield "metadata", _json(dict(record.metadata)) if record.metadata else ""
+    yield "reason", record.reason or ""
+    yield "error", record.error or ""
+    yield "traceback", (record.traceback or "").rstrip()
+
+
+def outcome(said: str, view: JobView) -> str:
+    """Return what came of ensuring or submitting a job: `created billing.daily: next run ...`."""
+    return f"{said} {view.id}: {next_run(view)}"
+
+
+def next_run(view: JobView) -> str:
+    """Return when the job runs next, or why it does not."""
+    if view.next_run is None:
+        return f"{view.state}{f' ({view.reason})' if view.reason else ''}, no next run"
+    return f"next run {_when(view.next_run)}"
+
+
+def why(record: Record) -> str:
+    """Return the reason or error of a record, and how many instants it tells of."""
+    text = record.error or record.reason or ""
+    many = f"{record.number} instants" if record.number > 1 else ""
+    return ", ".join(part for part in (many, text) if part)
+
+
+def _when(due: datetime) -> str:
+    return f"{instant(due)} ({distance(due, SystemClock().now())})"
+
+
+def _refinements(schedule: Schedule) -> Iterable[tuple[str, str]]:
+    yield "from", instant(schedule.start_at)
+    yield "until", instant(schedule.end_at)
+    yield "max runs", str(schedule.max_runs or "")
+    yield "jitter", seconds_of(schedule.jitter)
+    if isinstance(schedule, Cron):
+        yield "skipped hour", schedule.skipped or ""
+        yield "repeated hour", schedule.repeated or ""
+    if isinstance(schedule, Interval) and schedule.fixed_delay:
+        yield "fixed delay", "yes"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,248 @@
+"""Values for properties of the core: any spec, any job in a state that can be, any hint and any facts about it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from hypothesis import strategies as st
+
+from natsched.core.deciding import Facts, decide
+from natsched.core.decisions import AskLeases, AskRecord, Claim, Decision, ReadAgain, Settle
+from natsched.core.executions import ExecutionStatus, Record
+from natsched.core.hints import Hint, PlanHint, RunHint
+from natsched.core.jobs import ExecutionId, Job, JobId, Last, LeaseId, Manual, Plan, Running, Spec, Status, Stored
+from natsched.core.planning import start_of
+from natsched.core.schedules import Cron, Interval, Once, Schedule, next_due
+from tests.factories import NOON
+
+HERE: Final = LeaseId("lease.here.1")
+LEASES: Final = tuple(LeaseId(f"lease.{name}.1") for name in ("a", "b", "c"))
+UID: Final = "01JD"
+JOB: Final = JobId("billing.daily")
+
+moments = st.datetimes(
+    (NOON - timedelta(days=2)).replace(tzinfo=None), (NOON + timedelta(days=2)).replace(tzinfo=None), timezones=st.just(UTC)
+)
+delays = st.timedeltas(timedelta(0), timedelta(hours=3))
+scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+words = st.text(st.characters(codec="utf-8"), max_size=8)
+payloads = st.recursive(
+    scalars | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=6,
+)
+EXPRESSIONS: Final = ("* * * * *", "*/10 * * * * *", "30 2 * * *", "0 9-17 * * *", "H * * * *")
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> dict[str, Any]:
+    start_at, end_at = draw(st.none() | moments), draw(st.none() | moments)
+    if start_at and end_at and start_at > end_at:
+        start_at, end_at = end_at, start_at
+    return {"start_at": start_at, "end_at": end_at, "max_runs": draw(st.none() | st.integers(1, 9))}
+
+
+@st.composite
+def crons(draw: st.DrawFn) -> Cron:
+    jitter = draw(st.none() | st.timedeltas(timedelta(0), timedelta(hours=2)))
+    zone = draw(st.sampled_from(("UTC", "Europe/Berlin")))
+    return Cron(draw(st.sampled_from(EXPRESSIONS)), timezone=zone, jitter=jitter, **draw(windows()))
+
+
+@st.composite
+def intervals(draw: st.DrawFn, *, fixed_delay: st.SearchStrategy[bool] | None = None) -> Interval:
+    period = draw(st.timedeltas(timedelta(milliseconds=100), timedelta(hours=6)))
+    jitter = draw(st.none() | st.timedeltas(timedelta(0), period))
+    fixed = draw(st.booleans() if fixed_delay is None else fixed_delay)
+    return Interval(period, jitter=jitter, fixed_delay=fixed, **draw(windows()))
+
+
+@st.composite
+def onces(draw: st.DrawFn) -> Once:
+    return Once(draw(moments), jitter=draw(st.none() | delays), max_runs=draw(st.none() | st.just(1)))
+
+
+schedules: Final = crons() | intervals() | onces()
+repeating: Final = crons() | intervals(fixed_delay=st.just(False))
+
+
+@st.composite
+def specs(draw: st.DrawFn, schedules: st.SearchStrategy[Schedule] = schedules, **given: Any) -> Spec:
+    """Any spec, but for what is `given`."""
+    active = draw(st.sampled_from((True, True, True, False)))
+    drawn = {
+        "schedule": draw(schedules),
+        "anchor": draw(moments),
+        "generation": draw(st.integers(1, 5)),
+        "handler": draw(st.none() | words),
+        "queue": draw(st.sampled_from(("default", "slow"))),
+        "payload": draw(payloads),
+        "metadata": draw(st.dictionaries(words, payloads, max_size=2)),
+        "timeout": draw(st.none() | st.floats(0.1, 1e6)),
+        "overlap": draw(st.sampled_from(("skip", "allow"))),
+        "delivery": draw(st.sampled_from(("at_least_once", "at_most_once"))),
+        "catch_up": draw(st.sampled_from(("latest", "none", "all"))),
+        "catch_up_limit": draw(st.integers(1, 12)),
+        "tolerance": draw(st.sampled_from((0.0, 0.25, 5.0, 60.0, 4000.0))),
+        "history": draw(st.sampled_from(("all", "failures", "none"))),
+        "max_crashes": draw(st.integers(0, 3)),
+        "active": active,
+        "paused_until": None if active else draw(st.none() | moments),
+    }
+    return Spec(**{**drawn, **given})
+
+
+def running(*, manual: st.SearchStrategy[bool] | None = None) -> st.SearchStrategy[Running]:
+    return st.builds(
+        Running,
+        token=st.integers(1, 40),
+        due=moments,
+        lease=st.none() | st.sampled_from((*LEASES, HERE)),
+        attempt=st.integers(1, 4),
+        delivery=st.integers(0, 99),
+        takeovers=st.integers(0, 4),
+        manual=st.booleans() if manual is None else manual,
+        payload=payloads,
+    )
+
+
+def manual_id(number: int) -> ExecutionId:
+    return ExecutionId(f"{UID}-m{number}")
+
+
+@st.composite
+def statuses(draw: st.DrawFn, plan: Plan) -> Status:
+    done = st.integers(max(0, plan.n - 4), max(0, plan.n - 1)).map(lambda n: ExecutionId(f"{UID}-{n}"))
+    entries = draw(st.dictionaries(done, running(manual=st.just(False)), max_size=3))
+    asked = draw(st.dictionaries(st.integers(0, 9).map(manual_id), running(manual=st.just(True)), max_size=1))
+    manual = draw(
+        st.dictionaries(st.integers(10, 19).map(manual_id), st.builds(Manual, at=moments, payload=payloads), max_size=2)
+    )
+    ends = st.sampled_from(sorted(set(ExecutionStatus)))
+    last = st.builds(
+        Last,
+        execution=done,
+        attempt=st.integers(1, 4),
+        status=ends,
+        due=moments,
+        started_at=st.none() | moments,
+        ended_at=st.none() | moments,
+        error=st.none() | words,
+    )
+    return Status(
+        plan=plan,
+        running={**entries, **asked},
+        manual=manual,
+        last_due=draw(st.none() | moments),
+        last=draw(st.none() | last),
+        runs=draw(st.integers(0, 9)),
+        counts=draw(st.dictionaries(ends, st.integers(1, 99), max_size=3)),
+    )
+
+
+@st.composite
+def jobs(draw: st.DrawFn, specs: st.SearchStrategy[Spec] = specs(), *, due: bool | None = None) -> Job:
+    """A job as the core could have left it: its due is an instant of its schedule (or an end and the delay)."""
+    spec = draw(specs)
+    job = Job(id=JOB, uid=UID, spec=spec, status=Status(plan=Plan(n=0)))
+    instant = None
+    if due is not False:
+        instant = draw(moments) if spec.fixed_delay else instant_of(job, draw(moments))
+    if due is None and draw(st.integers(0, 4)) == 0:
+        instant = None
+    status = draw(statuses(Plan(n=draw(st.integers(1, 50)), due=instant)))
+    limit = spec.schedule.max_runs
+    if instant is not None and limit is not None:
+        status = replace(status, runs=min(status.runs, limit - 1))
+    return replace(job, status=status)
+
+
+def due_jobs(specs: st.SearchStrategy[Spec] = specs()) -> st.SearchStrategy[Job]:
+    """Jobs with a due, its schedule's instants permitting."""
+    return jobs(specs, due=True).filter(lambda job: job.status.plan.due is not None)
+
+
+def instant_of(job: Job, after: datetime) -> datetime | None:
+    return next_due(job.spec.schedule, after, anchor=job.spec.anchor, salt=job.id)
+
+
+@st.composite
+def times(draw: st.DrawFn, job: Job) -> datetime:
+    """Any time, most of them near the start of the plan: early, on time, a little late, far too late."""
+    due = job.status.plan.due
+    if due is None:
+        return draw(moments)
+    near = st.sampled_from((-1.0, -0.02, 0.0, 0.001, 0.3, 1.5, 30.0, 90.0, 5000.0, 100_000.0))
+    start = start_of(job, due)
+    return draw(near.map(lambda seconds: start + timedelta(seconds=seconds)) | moments)
+
+
+@st.composite
+def hints(draw: st.DrawFn, job: Job) -> Hint:
+    """A hint of the job, valid or old, or of an earlier job of its id."""
+    plan, known = job.status.plan, (*job.status.running, *job.status.manual)
+    common: dict[str, Any] = {
+        "job": job.id,
+        "uid": draw(st.sampled_from((job.uid, job.uid, job.uid, "01JC"))),
+        "start": draw(moments),
+        "revision": draw(st.integers(1, 60)),
+        "queue": job.spec.queue,
+    }
+    if draw(st.booleans()):
+        return PlanHint(n=draw(st.just(plan.n) | st.integers(max(0, plan.n - 4), plan.n + 1)), **common)
+    execution = draw(st.sampled_from((*known, ExecutionId(f"{UID}-m99"))))
+    return RunHint(execution=execution, attempt=draw(st.integers(1, 4)), **common)
+
+
+@st.composite
+def facts_about(draw: st.DrawFn, job: Job) -> Facts:
+    known = draw(st.dictionaries(st.sampled_from(LEASES), st.booleans()))
+    mine = draw(st.frozensets(st.sampled_from(tuple(job.status.running) or (ExecutionId("none"),))))
+    return Facts(
+        now=draw(times(job)),
+        stored=Stored(id=job.id, job=job, revision=draw(st.integers(1, 60))),
+        lease=HERE,
+        authoritative=draw(st.booleans()),
+        mine=mine,
+        leases=known,
+        delivery=draw(st.integers(1, 99)),
+        deliveries=draw(st.integers(1, 2000)),
+    )
+
+
+@st.composite
+def looks(draw: st.DrawFn, jobs: st.SearchStrategy[Job] = jobs()) -> tuple[Hint, Facts]:
+    job = draw(jobs)
+    return draw(hints(job)), draw(facts_about(job))
+
+
+def resolve(
+    hint: Hint,
+    facts: Facts,
+    *,
+    live: Mapping[LeaseId, bool] | Callable[[LeaseId], bool],
+    record: Record | None = None,
+) -> Decision:
+    """Decide as the shell does: answer what is asked until it is no question; the same is not asked twice."""
+    answer = live if callable(live) else live.__getitem__
+    for _ in range(5):
+        decision = decide(hint, facts)
+        match decision:
+            case ReadAgain():
+                assert not facts.authoritative
+                facts = replace(facts, authoritative=True)
+            case AskLeases(leases=leases):
+                assert leases - facts.leases.keys()
+                facts = replace(facts, leases={**facts.leases, **{lease: answer(lease) for lease in leases}})
+            case AskRecord():
+                assert not facts.record_known
+                facts = replace(facts, record=record, record_known=True)
+            case _:
+                return decision
+    raise AssertionError("asked without end")
+
+
+def written(decision: Decision) -> Job | None:
+    """Return the document that a decision puts in place of the one it was taken on."""
+    return decision.job if isinstance(decision, Claim | Settle) else None
