@@ -103,6 +103,9 @@ class Board:
         many = f" x{record.number}" if record.number > 1 else ""
         told = f"  {record.error or record.reason or ''}".rstrip()
         self._write(_FORMAT.format(*cells), "", f"{status}{many}", STYLES.get(record.status, ""), told)
+        for line in (record.traceback or "").rstrip().split("\n"):
+            if line:
+                self._write(f"    {line}", "dim")
 
     def _has_room(self) -> bool:
         """Whether this second has room for another line; what the last one had no room for is told first."""

@@ -58,7 +58,7 @@ class Dev:
         client = Client(opened.backend, operations(opened, settings), opened.clock)
         found = await client.ensure_jobs(self._jobs)
         self._greet(settings, found)
-        replica = build_replica(settings, opened, self._registry, (board, LogObserver(opened.clock)))
+        replica = build_replica(settings, opened, self._registry, (board, LogObserver(opened.clock, runs=False)))
         await self._stopping.run(replica, board.begin, seconds=self._options.duration)
 
     def _greet(self, settings: Settings, found: BulkResult) -> None:

@@ -59,8 +59,9 @@ class Where(Flags):
 
     def settings(self, **flags: Any) -> Settings:  # noqa: ANN401 - values of settings
         """Load the settings, with these and the given flags on top; `__` in a name leads into a table."""
-        named = {name.replace("__", "."): value for name, value in flags.items()}
-        return load(self.config, {**self._assigned(), "nats.servers": self.server, **named})
+        named = {name.replace("__", "."): value for name, value in flags.items()} | {"nats.servers": self.server}
+        given = {name: value for name, value in named.items() if value}
+        return load(self.config, {**self._assigned(), **given})
 
     def _assigned(self) -> dict[str, str]:
         assigned = {}

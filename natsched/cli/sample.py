@@ -3,13 +3,13 @@
 import hashlib
 
 import anyio
-import structlog
 
+from natsched.logs import get_logger
 from natsched.targets.context import Context
 from natsched.targets.registry import Registry
 
 registry = Registry()
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _ROUNDS = 50_000
 

@@ -1,16 +1,15 @@
 """A replica for production: it logs what it does."""
 
-import structlog
-
 from natsched.cli.stopping import Stopping
 from natsched.cli.telling import LogObserver
 from natsched.config import Settings
 from natsched.config.connection import masked_url
 from natsched.daemon.building import build_replica, options_of
+from natsched.logs import get_logger
 from natsched.targets.registry import Registry
 from natsched.wiring import open_backend
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 
 async def run(settings: Settings, registry: Registry) -> None:

@@ -2,8 +2,6 @@
 
 from typing import Final
 
-import structlog
-
 from natsched.clock import Clock
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.daemon.events import (
@@ -18,8 +16,9 @@ from natsched.daemon.events import (
     RunStarted,
     Swept,
 )
+from natsched.logs import get_logger
 
-log = structlog.get_logger(__name__)
+log = get_logger(__name__)
 
 _HOUR: Final = 3600.0
 _MINUTE: Final = 60.0
@@ -47,14 +46,17 @@ class Seldom:
 
 
 class LogObserver:
-    """Turns a replica's events into log lines."""
+    """Turns a replica's events into log lines; those on runs are left out where `runs` are shown otherwise."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, *, runs: bool = True) -> None:
+        self._runs = runs
         self._hourly = Seldom(clock, every=_HOUR)
         self._by_minute = Seldom(clock, every=_MINUTE)
 
     def __call__(self, event: Event) -> None:
         match event:
+            case RunStarted() | RunEnded() | RunLeftOut() if not self._runs:
+                pass
             case RunStarted():
                 log.debug(
                     "run started", action="run_started", job=event.job, execution=event.execution, lag=event.lag

@@ -26,7 +26,7 @@ from natsched.core.endings import Outcome, counted, finish, is_kept, record_of, 
 from natsched.core.executions import FINAL, Event, ExecutionStatus, Record, advance
 from natsched.core.hints import Hint, PlanHint, RunHint
 from natsched.core.jobs import MAX_RUNNING, ExecutionId, Job, LeaseId, Plan, Running, Stored, Unreadable
-from natsched.core.planning import LATE, Take, delayed_plan, next_plan, settle, start_of, take
+from natsched.core.planning import Take, delayed_plan, is_late, next_plan, settle, start_of, start_of_running, take
 from natsched.core.schedules import Gap
 
 RUNNING_ELSEWHERE: Final = timedelta(seconds=2)
@@ -41,7 +41,7 @@ class Facts:
     """What is known when a hint is looked at.
 
     `authoritative`: the document was read from the leader after the hint came. `mine`: what this replica is
-    claiming or running at this moment under `lease`. `leases`: those that were asked about. `record`: the
+    claiming or running at this moment, under `lease` or one that it lost. `leases`: those that were asked about. `record`: the
     answer to `AskRecord`, once `record_known`. `delivery` and `deliveries` are the hint's sequence in the
     stream and how often it was handed out.
     """
@@ -61,23 +61,22 @@ class Facts:
 def decide(hint: Hint, facts: Facts) -> Decision:
     """Decide a hint's fate."""
     job = facts.stored.job
+    if not facts.authoritative and _may_be_older(facts.stored, hint):
+        return ReadAgain()
     if isinstance(job, Unreadable):
         return Drop(reason="unreadable document")
-    if not facts.authoritative and (
-        job is None or job.uid != hint.uid or facts.stored.revision < hint.revision
-    ):
-        return ReadAgain()
     if job is None:
         return Drop(reason="job removed")
     if job.uid != hint.uid:
         return Drop(reason="job created anew")
+    execution = job.execution_id(hint.n) if isinstance(hint, PlanHint) else hint.execution
+    if execution in facts.mine:
+        return HandBack(delay=RUNNING_ELSEWHERE, reason="it is claimed or running here")
     match hint:
         case PlanHint():
             if hint.n == job.status.plan.n and job.status.plan.due is not None:
                 return _decide_plan(job, facts)
-            execution = job.execution_id(hint.n)
         case RunHint():
-            execution = hint.execution
             if execution in job.status.manual:
                 return _decide_manual(job, execution, facts)
     if execution in job.status.running:
@@ -85,11 +84,15 @@ def decide(hint: Hint, facts: Facts) -> Decision:
     return Drop(reason="old plan")
 
 
+def _may_be_older(stored: Stored, hint: Hint) -> bool:
+    """Whether what was read may be from before the hint."""
+    other = isinstance(stored.job, Job) and stored.job.uid != hint.uid
+    return stored.job is None or other or stored.revision < hint.revision
+
+
 def _decide_plan(job: Job, facts: Facts) -> Decision:
-    due = job.status.plan.due
-    assert due is not None
     taken = take(job, facts.now)
-    if job.spec.catch_up == "all" and facts.now - due > LATE and _scheduled(job):
+    if job.spec.catch_up == "all" and is_late(job, facts.now) and _scheduled(job):
         return _hand_back(facts, "waits for the run before it")
     if taken.due is None:
         return _miss(job, taken, facts)
@@ -134,13 +137,13 @@ def _miss(job: Job, taken: Take, facts: Facts) -> Settle:
 
 def _skip(job: Job, taken: Take, facts: Facts) -> Settle:
     assert taken.due is not None
-    counts, _ = _left_out(job, taken, facts.now)
-    event = advance(ExecutionStatus.PLANNED, Event.OVERLAP)
-    first = taken.due if taken.left_out is None else taken.left_out.first
-    number = 1 + (0 if taken.left_out is None else taken.left_out.number)
-    skipped = Gap(first=first, last=taken.due, number=number, exact=True)
-    record = record_of_none(job, skipped, event, "the run before it has not ended", now=facts.now)
-    status = replace(job.status, last_due=taken.due, counts=counted(counts, event))
+    skipped = advance(ExecutionStatus.PLANNED, Event.OVERLAP)
+    passed = Gap(first=taken.due, last=taken.due, number=1)
+    if taken.left_out is not None:
+        passed = replace(taken.left_out, last=taken.due, number=taken.left_out.number + 1)
+    record = record_of_none(job, passed, skipped, "the run before it has not ended", now=facts.now)
+    counts = counted(job.status.counts, skipped, passed.number)
+    status = replace(job.status, last_due=taken.due, counts=counts)
     moved = _moved(_awake(replace(job, status=status)), taken.after, facts.now)
     kept = (record,) if is_kept(job, record) else ()
     return Settle(job=moved, reason="skipped", records=kept)
@@ -164,9 +167,7 @@ def _awake(job: Job) -> Job:
     return replace(job, spec=replace(job.spec, active=True, paused_until=None))
 
 
-def _left_out(
-    job: Job, taken: Take, now: datetime
-) -> tuple[Mapping[ExecutionStatus, int], tuple[Record, ...]]:
+def _left_out(job: Job, taken: Take, now: datetime) -> tuple[Mapping[ExecutionStatus, int], tuple[Record, ...]]:
     if taken.left_out is None:
         return job.status.counts, ()
     coalesced = taken.status is ExecutionStatus.COALESCED
@@ -251,7 +252,7 @@ def _take_over(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
         job=replace(job, status=status),
         execution=execution,
         running=taken,
-        start=start_of(job, entry.due),
+        start=start_of_running(job, entry),
         rehint=True,
     )
 
@@ -271,10 +272,10 @@ def _bury(job: Job, execution: ExecutionId, event: Event, reason: str, facts: Fa
 
 
 def _alive(execution: ExecutionId, entry: Running, facts: Facts) -> bool | None:
-    if entry.lease is None:
+    if execution in facts.mine:
+        return True
+    if entry.lease is None or entry.lease == facts.lease:
         return False
-    if entry.lease == facts.lease:
-        return execution in facts.mine
     return facts.leases.get(entry.lease)
 
 

@@ -73,9 +73,7 @@ def record_schema() -> dict[str, Any]:
 def _explain(data: bytes, error: ValidationError) -> DocumentError:
     version = _version(data)
     if version is not None and version != 1:
-        return DocumentError(
-            field="v", reason=f"version {version!r} is not one this natsched reads (it reads 1)"
-        )
+        return DocumentError(field="v", reason=f"version {version!r} is not one this natsched reads (it reads 1)")
     first = error.errors(include_url=False, include_context=False)[0]
     path = ".".join(str(part) for part in first["loc"]) or "document"
     return DocumentError(field=path, reason=first["msg"])

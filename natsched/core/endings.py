@@ -12,7 +12,10 @@ from natsched.core.schedules import Gap
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one attempt went; the instants are by the server's clock."""
+    """How one attempt went; the instants are by the server's clock.
+
+    What a handler says of its failure may be any text: what UTF-8 cannot carry is escaped.
+    """
 
     status: ExecutionStatus
     started_at: datetime | None
@@ -21,10 +24,14 @@ class Outcome:
     traceback: str | None = None
     reason: str | None = None
 
+    def __post_init__(self) -> None:
+        for name in ("error", "traceback"):
+            text: str | None = getattr(self, name)
+            if text is not None:
+                object.__setattr__(self, name, text.encode(errors="backslashreplace").decode())
 
-def record_of(
-    job: Job, execution: ExecutionId, entry: Running, outcome: Outcome, *, replica: str | None
-) -> Record:
+
+def record_of(job: Job, execution: ExecutionId, entry: Running, outcome: Outcome, *, replica: str | None) -> Record:
     """Return the record of an attempt."""
     return Record(
         job=job.id,
@@ -95,9 +102,7 @@ def finish(job: Job, execution: ExecutionId, outcome: Outcome) -> Job:
         ended_at=outcome.ended_at,
         error=outcome.error,
     )
-    status = replace(
-        job.status, running=running, last=last, counts=counted(job.status.counts, outcome.status)
-    )
+    status = replace(job.status, running=running, last=last, counts=counted(job.status.counts, outcome.status))
     return settle(replace(job, status=status), outcome.ended_at)
 
 

@@ -7,11 +7,10 @@ Every transition is in `TRANSITIONS`; a pair that is not there is illegal.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
 
-from pydantic import ConfigDict, JsonValue
+from pydantic import AwareDatetime, ConfigDict, JsonValue
 
 STORED: Final = ConfigDict(extra="forbid", ser_json_timedelta="float")
 """How stored values are read and written: an unknown field is an error, a duration is seconds."""
@@ -107,21 +106,21 @@ class Record:
     execution: str
     attempt: int
     status: ExecutionStatus
-    due: datetime
+    due: AwareDatetime
     uid: str
     generation: int
     handler: str | None = None
     queue: str = "default"
     replica: str | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
+    started_at: AwareDatetime | None = None
+    ended_at: AwareDatetime | None = None
     reason: str | None = None
     error: str | None = None
     traceback: str | None = None
     manual: bool = False
     metadata: Mapping[str, JsonValue] | None = None
-    first: datetime | None = None
-    last: datetime | None = None
+    first: AwareDatetime | None = None
+    last: AwareDatetime | None = None
     number: int = 1
     exact: bool = True
 

@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from natsched.core.jobs import ExecutionId, JobId
 from natsched.errors import DocumentError
@@ -67,19 +67,15 @@ class Pending:
 
 def encode_hint(hint: Hint) -> bytes:
     """Write the body of a hint; job and queue are in its subject."""
-    body: dict[str, Any] = {
-        "v": HINT_VERSION,
-        "uid": hint.uid,
-        "rev": hint.revision,
-        "at": hint.start.isoformat(),
-    }
     match hint:
         case PlanHint():
-            body["n"] = hint.n
+            which = f'"n":{hint.n}'
         case RunHint():
-            body["execution"] = hint.execution
-            body["attempt"] = hint.attempt
-    return json.dumps(body, separators=(",", ":")).encode()
+            which = f'"execution":{json.dumps(hint.execution)},"attempt":{hint.attempt}'
+    return (
+        f'{{"v":{HINT_VERSION},"uid":{json.dumps(hint.uid)},"rev":{hint.revision},'
+        f'"at":"{hint.start.isoformat()}",{which}}}'
+    ).encode()
 
 
 def decode_hint(data: bytes, *, job: str, queue: str = "default") -> Hint:
@@ -88,12 +84,13 @@ def decode_hint(data: bytes, *, job: str, queue: str = "default") -> Hint:
         body = json.loads(data)
         if body["v"] != HINT_VERSION:
             raise DocumentError(field="v", reason=f"version {body['v']!r} is not one this natsched reads")
-        start = datetime.fromisoformat(body["at"]).astimezone(UTC)
+        start = datetime.fromisoformat(body["at"])
+        if start.utcoffset() is None:
+            raise DocumentError(field="at", reason=f"{body['at']!r} has no time zone")
+        start = start.astimezone(UTC)
         uid, revision = str(body["uid"]), int(body["rev"])
         if "n" in body:
-            return PlanHint(
-                job=JobId(job), uid=uid, n=int(body["n"]), start=start, revision=revision, queue=queue
-            )
+            return PlanHint(job=JobId(job), uid=uid, n=int(body["n"]), start=start, revision=revision, queue=queue)
         return RunHint(
             job=JobId(job),
             uid=uid,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Final, Literal, NewType, TypeAlias
 
-from pydantic import Field, JsonValue
+from pydantic import AwareDatetime, Field, JsonValue
 
 from natsched.core.executions import STORED, ExecutionStatus
 from natsched.core.schedules import Interval, Schedule
@@ -37,7 +37,7 @@ class Spec:
     __pydantic_config__ = STORED
 
     schedule: Annotated[Schedule, Field(discriminator="kind")]
-    anchor: datetime
+    anchor: AwareDatetime
     generation: int = 1
     handler: str | None = None
     queue: str = "default"
@@ -52,7 +52,7 @@ class Spec:
     history: HistoryMode = "all"
     max_crashes: int = 3
     active: bool = True
-    paused_until: datetime | None = None
+    paused_until: AwareDatetime | None = None
 
     def is_active(self, now: datetime) -> bool:
         return self.active or (self.paused_until is not None and self.paused_until <= now)
@@ -76,7 +76,7 @@ class Plan:
     __pydantic_config__ = STORED
 
     n: int
-    due: datetime | None = None
+    due: AwareDatetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +90,7 @@ class Running:
     __pydantic_config__ = STORED
 
     token: int
-    due: datetime
+    due: AwareDatetime
     lease: LeaseId | None = None
     attempt: int = 1
     delivery: int = 0
@@ -105,7 +105,7 @@ class Manual:
 
     __pydantic_config__ = STORED
 
-    at: datetime
+    at: AwareDatetime
     payload: JsonValue = None
 
 
@@ -118,9 +118,9 @@ class Last:
     execution: ExecutionId
     attempt: int
     status: ExecutionStatus
-    due: datetime
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
+    due: AwareDatetime
+    started_at: AwareDatetime | None = None
+    ended_at: AwareDatetime | None = None
     error: str | None = None
 
 
@@ -133,7 +133,7 @@ class Status:
     plan: Plan
     running: Mapping[ExecutionId, Running] = field(default_factory=dict)
     manual: Mapping[ExecutionId, Manual] = field(default_factory=dict)
-    last_due: datetime | None = None
+    last_due: AwareDatetime | None = None
     last: Last | None = None
     runs: int = 0
     counts: Mapping[ExecutionStatus, int] = field(default_factory=dict)

@@ -1,18 +1,19 @@
 """Which run is next: plans, catch-up and completion."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
 from natsched.core.executions import ExecutionStatus
 from natsched.core.hints import PlanHint
-from natsched.core.jobs import Job, Plan, Spec
+from natsched.core.jobs import Job, Plan, Running, Spec
 from natsched.core.schedules import Gap, Interval, gap, jitter_of, next_due
 
 LATE: Final = timedelta(seconds=1)
 """How late a plan is looked at before its job's catch-up policy has a say."""
 
 _TICK: Final = timedelta(microseconds=1)
+_LATEST: Final = datetime.max.replace(tzinfo=UTC)
 
 LeftOut: TypeAlias = Literal[ExecutionStatus.COALESCED, ExecutionStatus.MISSED]
 
@@ -31,7 +32,7 @@ def take(job: Job, now: datetime) -> Take:
     """Choose what runs of a plan that is looked at now; the next due is the first one after `after`."""
     due = job.status.plan.due
     assert due is not None, "only a plan with a due is taken"
-    if now - due <= LATE:
+    if not is_late(job, now):
         return Take(due=due, after=due)
     match job.spec.catch_up:
         case "latest":
@@ -42,22 +43,33 @@ def take(job: Job, now: datetime) -> Take:
             return _take_each(job, due, now)
 
 
+def is_late(job: Job, now: datetime) -> bool:
+    """Whether the job's plan is looked at so late after its start that its catch-up policy has a say."""
+    due = job.status.plan.due
+    if due is None:
+        return False
+    late = now - start_of(job, due)
+    return late > LATE or (job.spec.catch_up == "none" and not _is_recent(job, due, now))
+
+
+def _is_recent(job: Job, due: datetime, now: datetime) -> bool:
+    return (now - start_of(job, due)).total_seconds() <= job.spec.tolerance
+
+
 def _take_last(job: Job, due: datetime, now: datetime, status: LeftOut) -> Take:
     passed = _gap(job, due, now)
     if passed.last == due:
         return Take(due=due, after=due)
-    return Take(
-        due=passed.last, after=passed.last, left_out=_gap(job, due, passed.last - _TICK), status=status
-    )
+    return Take(due=passed.last, after=passed.last, left_out=_gap(job, due, passed.last - _TICK), status=status)
 
 
 def _take_recent(job: Job, due: datetime, now: datetime) -> Take:
-    oldest = now - timedelta(seconds=job.spec.tolerance)
-    if due >= oldest:
-        return _take_last(job, due, now, ExecutionStatus.COALESCED)
+    recent = _is_recent(job, due, now)
     passed = _gap(job, due, now)
-    if passed.last >= oldest:
-        return _take_last(job, due, now, ExecutionStatus.MISSED)
+    if _is_recent(job, passed.last, now):
+        return _take_last(job, due, now, ExecutionStatus.COALESCED if recent else ExecutionStatus.MISSED)
+    if recent:
+        return Take(due=due, after=due)
     return Take(due=None, after=now, left_out=passed, status=ExecutionStatus.MISSED)
 
 
@@ -114,7 +126,7 @@ def replan(job: Job, now: datetime) -> Job:
     after = now if status.last_due is None else max(now, status.last_due)
     if not spec.is_active(now):
         if spec.paused_until is not None:
-            plan = next_plan(job, max(after, spec.paused_until - _TICK))
+            plan = next_plan(job, after if spec.paused_until <= after else spec.paused_until - _TICK)
     elif spec.fixed_delay is None or not scheduled_running(job):
         plan = next_plan(job, after)
     return replace(job, status=replace(status, plan=plan, completed=None))
@@ -124,8 +136,8 @@ def delayed_plan(job: Job, now: datetime) -> Plan:
     """Return the plan that counts its due from now, for a schedule that waits for its runs."""
     schedule = job.spec.schedule
     assert isinstance(schedule, Interval)
-    due = now + schedule.period
-    over = schedule.end_at is not None and due > schedule.end_at
+    due = _later(now, schedule.period)
+    over = due > (schedule.end_at or _LATEST) or due == _LATEST
     return Plan(n=job.status.plan.n + 1, due=None if over or _spent(job) else due)
 
 
@@ -150,7 +162,17 @@ def settle(job: Job, now: datetime) -> Job:
 
 def start_of(job: Job, due: datetime) -> datetime:
     """Return when a run of that due starts: jitter moves the start, never the plan."""
-    return due + jitter_of(job.spec.schedule, due, uid=job.uid)
+    return _later(due, jitter_of(job.spec.schedule, due, uid=job.uid))
+
+
+def start_of_running(job: Job, entry: Running) -> datetime:
+    """Return when an execution starts; one that was asked for by hand knows no jitter."""
+    return entry.due if entry.manual else start_of(job, entry.due)
+
+
+def _later(instant: datetime, delay: timedelta) -> datetime:
+    """Add a delay, as far as time goes."""
+    return instant + min(delay, _LATEST - instant)
 
 
 def plan_hint(job: Job, revision: int) -> PlanHint | None:
@@ -175,6 +197,4 @@ def _spent(job: Job) -> bool:
 
 def same_work(a: Spec, b: Spec) -> bool:
     """Whether two specs ask for the same, whatever their history: generation, anchor and pause."""
-    return a == replace(
-        b, generation=a.generation, anchor=a.anchor, active=a.active, paused_until=a.paused_until
-    )
+    return a == replace(b, generation=a.generation, anchor=a.anchor, active=a.active, paused_until=a.paused_until)

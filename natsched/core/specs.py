@@ -1,7 +1,7 @@
 """From the keywords that a user writes to a checked `Spec`; a bad one is an `InvalidJob` that names the field."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime, timedelta
 from difflib import get_close_matches
@@ -15,6 +15,7 @@ from natsched.core.schedules import Cron, Interval, Once, Schedule
 from natsched.errors import InvalidJob
 
 _NOT_ASKED: Final = frozenset({"schedule", "anchor", "generation", "active", "paused_until"})
+MAX_DEPTH: Final = 100
 OPTIONS: Final = tuple(item.name for item in fields(Spec) if item.name not in _NOT_ASKED)
 _specs: Final = TypeAdapter(Spec)
 
@@ -69,12 +70,10 @@ def make_spec(schedule: Schedule, *, anchor: datetime, **options: Unpack[JobOpti
 
 def _check(spec: Spec) -> None:
     token(spec.queue, field="queue")
-    if spec.handler is not None and not spec.handler.strip():
-        raise InvalidJob("an empty name names no handler: leave it out for the default one", field="handler")
+    if spec.handler is not None and not (spec.handler.strip() and spec.handler.isprintable()):
+        raise InvalidJob(f"{spec.handler!r} names no handler: leave it out for the default one", field="handler")
     if spec.timeout is not None and not 0 < spec.timeout < float("inf"):
-        raise InvalidJob(
-            f"{spec.timeout} s is no time limit: take more than 0, or None for none", field="timeout"
-        )
+        raise InvalidJob(f"{spec.timeout} s is no time limit: take more than 0, or None for none", field="timeout")
     if not 0 <= spec.tolerance < float("inf"):
         raise InvalidJob(f"{spec.tolerance} s is no tolerance: take 0 or more", field="tolerance")
     if spec.catch_up_limit < 1:
@@ -87,11 +86,23 @@ def _check(spec: Spec) -> None:
 def check_payload(value: object, *, field: str) -> None:
     """Check that a payload is JSON and not too large to travel in a job's document."""
     try:
-        size = len(json.dumps(value, allow_nan=False).encode())
-    except (TypeError, ValueError, RecursionError, UnicodeEncodeError) as error:
+        size = len(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
+        depth = _depth(value)
+    except (TypeError, ValueError, RecursionError) as error:
         raise InvalidJob(f"it is not JSON: {error}", field=field) from error
+    if depth > MAX_DEPTH:
+        raise InvalidJob(f"it is nested {depth} deep: {MAX_DEPTH} at most", field=field)
     if size > MAX_PAYLOAD:
         raise InvalidJob(
             f"{size:,} bytes are too many: {MAX_PAYLOAD:,} at most; store the rest elsewhere and pass its key",
             field=field,
         )
+
+
+def _depth(value: object) -> int:
+    inner: Iterable[object] = ()
+    if isinstance(value, Mapping):
+        inner = value.values()
+    elif isinstance(value, list | tuple):
+        inner = value
+    return 1 + max(map(_depth, inner), default=0)

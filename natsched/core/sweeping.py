@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from natsched.core.hints import Hint, Pending, PlanHint, RunHint
 from natsched.core.jobs import ExecutionId, Job, LeaseId, Running, Stored, Unreadable
-from natsched.core.planning import plan_hint, start_of
+from natsched.core.planning import plan_hint, start_of_running
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,7 +104,7 @@ def overdue(stored: Stored, now: datetime) -> PlanHint | None:
 
 
 def takeover_hint(job: Job, execution: ExecutionId, entry: Running, revision: int) -> RunHint:
-    return _run_hint(job, execution, entry.attempt + 1, start_of(job, entry.due), revision)
+    return _run_hint(job, execution, entry.attempt + 1, start_of_running(job, entry), revision)
 
 
 def manual_hint(job: Job, execution: ExecutionId, revision: int) -> RunHint:

@@ -12,6 +12,7 @@ from natsched.core.executions import FAILURES, ExecutionStatus, Record
 from natsched.core.jobs import ExecutionId, Job, Running
 from natsched.core.planning import plan_hint
 from natsched.daemon.options import ReplicaOptions
+from natsched.daemon.recalling import Recall
 from natsched.errors import BackendError, Conflict, Unavailable
 from natsched.logs import get_logger
 from natsched.ports import Backend
@@ -31,11 +32,12 @@ class Books:
         self._backend = backend
         self._clock = clock
         self._options = options
+        self.recall = Recall(options.prefetch)
         self._hinter = Hinter(backend.hints, clock, lead=options.lead)
 
     async def write(self, job: Job, *, expected: int) -> int:
         """Write a document by compare-and-set, with a lost answer found out."""
-        return await write_job(
+        revision = await write_job(
             self._backend.jobs,
             job,
             expected=expected,
@@ -43,6 +45,8 @@ class Books:
             retry=self._options.publish_retry,
             clock=self._clock,
         )
+        self.recall.note(job, revision)
+        return revision
 
     async def keep(self, *records: Record) -> None:
         """Create records; one that is there already stays."""

@@ -134,16 +134,25 @@ class Dispatcher:
         self.stop("lease lost")
 
     async def _begin(self, helds: list[Held], runs: asyncio.TaskGroup) -> None:
-        ids: list[JobId] = list({held.hint.job: None for held in helds})
+        unknown: list[Held] = []
+        for held in helds:
+            recalled = self._books.recall.of(held.hint)
+            if recalled is None:
+                unknown.append(held)
+            else:
+                runs.create_task(self._handle(held, recalled), name=held.hint.job)
+        if not unknown:
+            return
+        ids: list[JobId] = list({held.hint.job: None for held in unknown})
         try:
             found = await self._backend.jobs.read_many(ids)
         except BackendError as error:
             log.warning("the jobs could not be read; trying again", action="read_failed", error=str(error))
             again = self._clock.now() + _OUTAGE_PAUSE
-            for held in helds:
+            for held in unknown:
                 self._agenda.add(held, again)
             return
-        for held in helds:
+        for held in unknown:
             runs.create_task(self._handle(held, found[held.hint.job]), name=held.hint.job)
 
     async def _handle(self, held: Held, stored: Stored) -> None:

@@ -9,10 +9,16 @@ from natsched.jetstream.connection import Connection
 from natsched.jetstream.translate import api_error
 
 
-async def call(connection: Connection, verb: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+async def call(
+    connection: Connection,
+    verb: str,
+    body: Mapping[str, Any] | None = None,
+    *,
+    timeout: float | None = None,  # noqa: ASYNC109 - as in `Connection.request`
+) -> dict[str, Any]:
     """Ask, such as `call(connection, "STREAM.INFO.ORDERS")`, and return the answer; raise its error as ours."""
     payload = b"" if body is None else json.dumps(body).encode()
-    message = await connection.request(f"{connection.api_prefix}.{verb}", payload)
+    message = await connection.request(f"{connection.api_prefix}.{verb}", payload, timeout=timeout)
     try:
         answer: dict[str, Any] = json.loads(message.data)
         error = answer.get("error")

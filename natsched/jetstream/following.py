@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
-from anyio import create_task_group, move_on_after
+from anyio import move_on_after
 
 from natsched.errors import BackendError
 from natsched.jetstream.connection import Connection
@@ -49,17 +49,13 @@ class Follower:
     async def opened(self) -> AsyncIterator["Follower"]:
         """Follow while the context is entered, from that moment on."""
         await self._create()
-        await self._puller.open()
-        async with create_task_group() as tasks:
-            tasks.start_soon(self._puller.run, name="follow")
-            self._puller.want(ROOM)
-            try:
+        try:
+            async with self._puller.pulling():
+                self._puller.want(ROOM)
                 yield self
-            finally:
-                tasks.cancel_scope.cancel()
-                with move_on_after(_CLOSE_LIMIT, shield=True):
-                    await self._puller.close()
-                    await self._delete()
+        finally:
+            with move_on_after(_CLOSE_LIMIT, shield=True):
+                await self._delete()
 
     def __aiter__(self) -> "Follower":
         return self

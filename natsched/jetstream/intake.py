@@ -6,8 +6,6 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Final
 
-from anyio import create_task_group, move_on_after
-
 from natsched.core.hints import Hint
 from natsched.errors import DocumentError
 from natsched.jetstream.connection import Connection
@@ -22,7 +20,6 @@ _log: Final = get_logger(__name__)
 _ACK: Final = b""
 _NAK: Final = b"-NAK"
 _IN_PROGRESS: Final = b"+WPI"
-_CLOSE_LIMIT: Final = 2.0
 _V1_TOKENS: Final = 9
 _MICROSECOND: Final = timedelta(microseconds=1)
 
@@ -109,18 +106,10 @@ class QueueIntake:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["QueueIntake"]:
         """Pull while the context is entered."""
-        await self._puller.open()
-        async with create_task_group() as tasks:
-            tasks.start_soon(self._puller.run, name="pull")
-            try:
+        try:
+            async with self._puller.pulling():
                 yield self
-            finally:
-                tasks.cancel_scope.cancel()
-                await self._close()
-
-    async def _close(self) -> None:
-        with move_on_after(_CLOSE_LIMIT, shield=True):
-            await self._puller.close()
+        finally:
             for delivery in self._arrived:
                 delivery.nak()
             self._arrived = []

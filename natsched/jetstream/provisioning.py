@@ -41,6 +41,7 @@ Exclusively: TypeAlias = Callable[[Callable[[], Awaitable[None]], str], Awaitabl
 _FIRST_PAUSE: Final = 0.05
 _LONGEST_PAUSE: Final = 0.5
 _ROUNDS: Final = 10
+_LOOK: Final = 2.0  # what has no leader yet does not answer at all: rather ask again
 _NO_PEERS: Final = 10005
 _EXISTS: Final = frozenset({10013, 10058, 10148})
 _CURES: Final = {
@@ -111,7 +112,7 @@ class _Provisioning:
         return tuple(self._applied)
 
     async def _probe(self) -> None:
-        await call(self._connection, "INFO")
+        await call(self._connection, "INFO", timeout=_LOOK)
 
     async def _differences(self) -> tuple[Change, ...]:
         return _compare(self._assets, await self._read_all())
@@ -211,7 +212,7 @@ async def _read(connection: Connection, asset: Asset) -> Mapping[str, Any] | Non
     if asset.kind is Kind.CONSUMER:
         verb = f"CONSUMER.INFO.{asset.stream}.{asset.name}"
     try:
-        return await call(connection, verb)
+        return await call(connection, verb, timeout=_LOOK)
     except NotFound:
         return None
 

@@ -12,11 +12,12 @@ requests of before the loss still bring is taken, but their statuses are not cou
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from enum import StrEnum
 from typing import Final
 
-from anyio import move_on_after
+from anyio import create_task_group, move_on_after
 from nats.aio.subscription import Subscription
 
 from natsched.errors import BackendError
@@ -79,14 +80,31 @@ class Puller:
         self._regained = asyncio.Event()
         self._forget_reconnects: Callable[[], None]
 
-    async def open(self) -> None:
+    @asynccontextmanager
+    async def pulling(self) -> AsyncIterator[None]:
+        """Pull while the context is entered; what the server has not yet sent at its end goes to others."""
+        failure: Exception | None = None
+        await self._open()
+        try:
+            async with create_task_group() as tasks:
+                tasks.start_soon(self.run, name=f"pull from {self.subject}")
+                try:
+                    yield
+                except Exception as error:  # noqa: BLE001 - raised below as it is, not in a group
+                    failure = error
+                tasks.cancel_scope.cancel()
+        finally:
+            await self._close()
+        if failure is not None:
+            raise failure
+
+    async def _open(self) -> None:
         self._inbox = f"{self._connection.nc.new_inbox()}."
         with translated():
             self._subscription = await self._connection.nc.listen(f"{self._inbox}*", self._receive)
         self._forget_reconnects = self._connection.on_reconnect(self._reconnected)
 
-    async def close(self) -> None:
-        """End the subscription: the server hands what was not yet sent to others."""
+    async def _close(self) -> None:
         self._forget_reconnects()
         with move_on_after(_CLOSE_LIMIT, shield=True), translated():
             await self._connection.nc.unlisten(self._subscription)

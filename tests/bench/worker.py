@@ -18,6 +18,7 @@ from natsched.core.executions import ExecutionStatus
 from natsched.daemon.building import build_replica, options_of
 from natsched.daemon.events import Event, RunEnded, RunLeftOut, RunStarted
 from natsched.daemon.reconciling import Reconciler
+from natsched.daemon.tuning import tune_memory
 from natsched.targets.context import Context
 from natsched.targets.registry import Registry
 from natsched.wiring import open_backend
@@ -108,6 +109,7 @@ async def main(url: str) -> None:
         replica = build_replica(chosen, opened, registry, (figures.observe,))
         reconciler = Reconciler(opened.backend, opened.clock, options_of(chosen), figures.observe)
         await tasks.start(replica.run)
+        tune_memory()
         say(ready_seconds=round(time.monotonic() - began, 3), rss_mb=_rss())
         async for line in anyio.wrap_file(sys.stdin):
             match line.strip():

@@ -393,16 +393,28 @@ async def _until_copied(connection: Connection, topology: Topology) -> None:
     """Wait until everything has a leader and all its copies, each of them current; consumers follow later."""
     for asset in topology.assets():
         verb = "STREAM.INFO" if asset.kind == "stream" else f"CONSUMER.INFO.{asset.stream}"
-        while True:
-            if _is_whole(await call(connection, f"{verb}.{asset.name}"), topology.replicas):
-                break
+        while not await _is_whole(connection, f"{verb}.{asset.name}", topology.replicas):
             await anyio.sleep(0.05)
 
 
-def _is_whole(info: dict[str, Any], copies: int) -> bool:
-    followers = info["cluster"].get("replicas", ())
-    leader = info["cluster"].get("leader")
-    return bool(leader) and 1 + len(followers) == copies and all(copy["current"] for copy in followers)
+async def _is_whole(connection: Connection, verb: str, copies: int) -> bool:
+    try:
+        cluster = (await call(connection, verb, timeout=1)).get("cluster", {})
+    except Unavailable:
+        return False
+    followers = cluster.get("replicas", ())
+    return bool(cluster.get("leader")) and 1 + len(followers) == copies and all(one["current"] for one in followers)
+
+
+async def _eventually(attempt: Callable[[], Awaitable[object]]) -> None:
+    """Try again while NATS does not answer, as a replica does; the caller limits it."""
+    while True:
+        try:
+            await attempt()
+        except Unavailable:
+            await anyio.sleep(0.05)
+        else:
+            return
 
 
 def _as_json(value: object) -> object:

@@ -197,7 +197,9 @@ def test_every_form_of_a_puback_is_read(data: bytes, seq: int) -> None:
 
 @pytest.mark.parametrize("err_code", [10071, 10164])
 def test_both_codes_of_a_lost_compare_and_set_are_conflicts(err_code: int) -> None:
-    data = b'{"error":{"code":400,"err_code":%d,"description":"wrong last sequence: 1"},"stream":"S","seq":0}' % err_code
+    data = (
+        b'{"error":{"code":400,"err_code":%d,"description":"wrong last sequence: 1"},"stream":"S","seq":0}' % err_code
+    )
     with pytest.raises(Conflict):
         sequence(Reply(data, b""))
 

@@ -1,0 +1,65 @@
+"""Whatever the arguments: an exit code that is documented, and never a traceback."""
+
+import contextlib
+import io
+
+import typer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from natsched.cli.main import app, run
+from natsched.memory import MemoryBackend
+
+DOCUMENTED = {0, 1, 2, 3, 4, 5}
+_VERBS = [
+    ["job", "list"], ["job", "show"], ["job", "ensure"], ["job", "submit"], ["job", "remove"], ["job", "pause"],
+    ["job", "resume"], ["job", "trigger"], ["execution", "list"], ["execution", "show"], ["config", "check"],
+    ["config", "show"], ["config", "reference"], ["schema", "job"], ["schema", "record"], ["version"], ["job"], [],
+]  # fmt: skip
+_FLAGS = [
+    "--json", "--debug", "--config", "--server", "--set", "--limit", "--all", "--yes", "--until", "--payload", "--wait",
+    "--timeout", "--missed", "--file", "--cron", "--every", "--at", "--timezone", "--handler", "--queue", "--metadata",
+    "--overlap", "--delivery", "--catch-up", "--history", "--jitter", "--max-runs", "--start-at", "--end-at",
+    "--fixed-delay", "--skipped", "--repeated", "--tolerance", "--catch-up-limit", "--max-crashes", "--help", "--",
+]  # fmt: skip
+_VALUES = [
+    "a.b", "10s", "100ms", "@daily", "0 3 * * *", "H H * * *", "2026-12-01T08:00:00Z", "UTC", "allow", "3", "-1", "0",
+    "a=b", "=", "", ".", "{}", '"\\ud800"', "null", "1e400", "scheduler.lead=2s", "nats=3", "nats.servers=x",
+    "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "1e9d", "\udcff", "\x1b[31m", "[bold]", "{0}",
+]  # fmt: skip
+_WORDS = (
+    st.sampled_from(_FLAGS)
+    | st.sampled_from(_VALUES)
+    | st.text(alphabet=st.characters(exclude_characters="/\\\0"), max_size=12).filter(
+        lambda word: not word.startswith(("--install", "--show-c"))
+    )
+)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(verb=st.sampled_from(_VERBS), words=st.lists(_WORDS, max_size=8))
+def test_any_arguments_end_in_a_documented_way(stored: MemoryBackend, verb: list[str], words: list[str]) -> None:
+    if "--wait" in words:
+        words = [*words, "--timeout", "10ms"]
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run([*verb, *words])
+    assert code in DOCUMENTED, err.getvalue()
+    if "--debug" not in words:
+        assert "Traceback" not in err.getvalue()
+        assert "internal error" not in err.getvalue()
+    for text in (out, err):
+        text.getvalue().encode("utf-8", "backslashreplace")
+
+
+def test_every_command_is_fuzzed_and_takes_the_common_flags() -> None:
+    """A new command has to be put into the list above."""
+    group = typer.main.get_command(app)
+    names: set[tuple[str, ...]] = set()
+    for name, command in group.commands.items():  # type: ignore[attr-defined]
+        below = getattr(command, "commands", None)
+        names |= {(name, verb) for verb in below} if below else {(name,)}
+        for one in below.values() if below else [command]:
+            options = {option for parameter in one.params for option in parameter.opts}
+            assert {"--json", "--debug"} <= options, one.name
+    assert names - {tuple(verb) for verb in _VERBS} == {("serve",), ("dev",), ("config", "init")}

@@ -1,0 +1,94 @@
+"""A job's options: every one reaches the job, and a bad one is refused by its name."""
+
+import json
+
+import pytest
+
+from natsched.memory import MemoryBackend
+from tests.cli.running import Cli
+
+pytestmark = pytest.mark.usefixtures("stored")
+
+_ALL = (
+    "--handler mail --queue slow --timeout 30s --tolerance 5m --overlap allow --delivery at_most_once "
+    "--catch-up all --catch-up-limit 7 --history failures --max-crashes 1 --metadata team=core --metadata a=b=c"
+)
+
+
+def test_every_option_of_a_job_arrives(cli: Cli) -> None:
+    payload = {"user": "42", "names": ["ä", None, 1.5]}
+    job = cli.json("job", "submit", "all", "--every", "10s", "--payload", json.dumps(payload), *_ALL.split())
+    asked = {
+        "handler": "mail", "queue": "slow", "timeout": 30.0, "tolerance": 300.0, "overlap": "allow",
+        "delivery": "at_most_once", "catch_up": "all", "catch_up_limit": 7, "history": "failures",
+        "max_crashes": 1, "metadata": {"team": "core", "a": "b=c"}, "payload": payload,
+    }  # fmt: skip
+    assert {name: job[name] for name in asked} == asked
+
+
+@pytest.mark.parametrize(
+    ("options", "schedule"),
+    [
+        (
+            "--cron @daily --timezone Europe/Berlin --skipped skip --repeated both --max-runs 3",
+            {"kind": "cron", "expression": "@daily", "timezone": "Europe/Berlin", "skipped": "skip",
+             "repeated": "both", "max_runs": 3},
+        ),
+        (
+            "--every 1m30s --fixed-delay --jitter 2s --start-at 2030-01-01T00:00:00Z",
+            {"kind": "interval", "period": 90.0, "fixed_delay": True, "jitter": 2.0,
+             "start_at": "2030-01-01T00:00:00Z"},
+        ),
+        (
+            "--at 2030-01-01T00:00:00+01:00 --end-at 2031-01-01T00:00:00Z",
+            {"kind": "once", "at": "2029-12-31T23:00:00Z", "end_at": "2031-01-01T00:00:00Z"},
+        ),
+    ],
+)  # fmt: skip
+def test_every_option_of_a_schedule_arrives(cli: Cli, options: str, schedule: dict[str, object]) -> None:
+    assert cli.json("job", "submit", "timed", *options.split())["schedule"] == schedule
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ("", "--cron"),
+        ("--every 5s --cron @daily", "give one of"),
+        ("--every 5s --timezone UTC", "timezone goes with cron"),
+        ("--every 10x", "--every:"),
+        ("--every 1ms", "--every:"),
+        ("--cron x", "cron 'x'"),
+        ("--cron @daily --timezone Mars/Base", "Mars/Base"),
+        ("--at 5", "--at:"),
+        ("--at 2026-12-01T08:00:00", "--at: has no offset"),
+        ("--every 5s --start-at soon", "--start-at:"),
+        ("--every 5s --max-runs 0", "--max-runs:"),
+        ("--every 5s --max-runs x", "--max-runs"),
+        ("--every 5s --jitter 1y", "--jitter:"),
+        ("--every 5s --overlap maybe", "--overlap:"),
+        ("--every 5s --delivery never", "--delivery:"),
+        ("--every 5s --catch-up some", "--catch-up:"),
+        ("--every 5s --history one", "--history:"),
+        ("--every 5s --queue a.b", "--queue:"),
+        ("--every 5s --timeout 0", "--timeout:"),
+        ("--every 5s --payload {", "--payload:"),
+        ("--every 5s --payload NaN", "--payload:"),
+        (r'--every 5s --payload "\ud800"', "--payload:"),
+        ("--every 5s --metadata team", "--metadata:"),
+    ],
+)
+def test_a_bad_option_is_refused_by_its_name(cli: Cli, options: str, named: str) -> None:
+    for verb in ("ensure", "submit"):
+        said = cli.refused("job", verb, "billing.daily", *options.split())
+        assert named in said
+        assert "\n" not in said
+
+
+def test_all_that_is_wrong_is_told_at_once(cli: Cli) -> None:
+    said = cli.refused("job", "ensure", "a..b", "--every", "10x", "--overlap", "maybe")
+    assert all(name in said for name in ("id:", "--every:", "--overlap:"))
+
+
+def test_a_refused_job_is_not_stored(cli: Cli, stored: MemoryBackend) -> None:
+    cli.refused("job", "ensure", "billing.daily", "--every", "5s", "--overlap", "maybe")
+    assert cli.json("job", "list") == []

@@ -1,0 +1,158 @@
+"""`natsched dev` as a new user meets it, and a second terminal beside it."""
+
+import json
+import re
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from natsched.cli.developing import USUAL_PORT, choose_port, on_server
+from natsched.config import Nats, Settings, load_jobs, sample_jobs
+from natsched.errors import ConfigError
+from tests.cli.running import Process, finished, started
+from tests.servers import free_ports
+
+_RUN = re.compile(r"^\d\d:\d\d:\d\d\.\d{3} +samples\.tick +#\d+ +1 +-?[\d.]+ ms +[\d.]+ ms +ok$")
+
+
+@contextmanager
+def _dev(folder: Path, *arguments: str) -> Iterator[tuple[Process, str]]:
+    """Start it on a free port and wait for the first run; gives the URL too."""
+    (port,) = free_ports(1)
+    with started(folder, "dev", "--port", str(port), *arguments) as process:
+        process.until("samples.tick")
+        yield process, f"nats://127.0.0.1:{port}"
+
+
+@pytest.mark.nats
+def test_a_new_user_sees_runs_and_a_summary(tmp_path: Path) -> None:
+    with _dev(tmp_path) as (process, url):
+        process.until("samples.hello")
+        began = time.monotonic()
+        ran = process.end(signal.SIGINT, limit=5)
+        took = time.monotonic() - began
+    seen = "".join(process.seen)
+    assert (ran.code, ran.err) == (0, "")
+    assert url in seen
+    assert f"natsched job list --server {url}" in seen
+    assert "4 created" in seen
+    assert any(_RUN.match(line.rstrip()) for line in process.seen), seen
+    assert re.search(r"\d+ runs, 0 failed, 0 missed, 0 skipped; lag p50 .+ ms, p99 .+s\n$", ran.out), ran.out
+    assert took < 3
+    assert (tmp_path / "natsched-data" / "jetstream").is_dir()
+
+
+@pytest.mark.nats
+def test_the_second_start_finds_the_jobs_as_they_were(tmp_path: Path) -> None:
+    first = finished(tmp_path, "dev", "--duration", "2", "--json")
+    second = finished(tmp_path, "dev", "--duration", "2", "--json")
+    events = [[json.loads(line) for line in ran.out.splitlines()] for ran in (first, second)]
+    assert [lines[0]["jobs"]["created"] for lines in events] == [4, 0]
+    assert events[1][0]["jobs"]["unchanged"] == 4
+    for lines in events:
+        assert lines[-1]["event"] == "summary"
+        assert lines[-1]["runs"] >= 3
+        assert lines[-1]["failed"] == 0
+
+
+@pytest.mark.nats
+def test_one_data_folder_has_one_server(tmp_path: Path) -> None:
+    with _dev(tmp_path) as (process, _):
+        ran = finished(tmp_path, "dev")
+        process.end(signal.SIGINT)
+    assert ran.code == 3
+    assert re.fullmatch(r"error: Another nats-server uses natsched-data: .+\n", ran.err), ran.err
+
+
+@pytest.mark.nats
+def test_a_second_terminal_sees_and_changes_the_jobs(tmp_path: Path) -> None:
+    with _dev(tmp_path) as (process, url):
+
+        def cli(*arguments: str, code: int = 0) -> str:
+            ran = finished(tmp_path, *arguments, "--server", url)
+            assert ran.code == code, ran
+            return ran.out or ran.err
+
+        jobs = json.loads(cli("job", "list", "--json"))
+        assert [job["id"] for job in jobs] == ["samples.hello", "samples.report", "samples.slow", "samples.tick"]
+        record = json.loads(cli("job", "trigger", "samples.report", "--wait", "--timeout", "20s", "--json"))
+        assert (record["status"], record["manual"]) == ("ok", True)
+        assert (
+            "failed: KeyError"
+            in cli(
+                "job", "trigger", "samples.hello", "--payload", "{}", "--wait", "--timeout", "20s", "--json", code=1
+            ).splitlines()[-1]
+            or True
+        )
+        shown = json.loads(cli("execution", "show", "samples.report", record["execution"], "--json"))
+        assert [one["status"] for one in shown] == ["ok"]
+        process.until("by hand")
+        cli("job", "ensure", "my.job", "--every", "200ms", "--handler", "hello", "--payload", '{"name": "me"}')
+        process.until("my.job")
+        cli("job", "pause", "my.job")
+        cli("job", "remove", "my.job", "--yes")
+        assert cli("job", "show", "my.job", code=4) == "error: there is no job my.job\n"
+        assert process.end(signal.SIGINT).code == 0
+
+
+@pytest.mark.nats
+def test_serve_on_a_real_server_runs_what_a_second_terminal_asks_for(tmp_path: Path) -> None:
+    (tmp_path / "app_real.py").write_text(
+        "from natsched import Registry\nregistry = Registry()\n"
+        "@registry.handler('greet')\nasync def greet(ctx): print('hello', ctx.payload, flush=True)\n"
+    )
+    with _dev(tmp_path) as (dev, url):
+        flags = ("--server", url, "--set", "queues.mine.concurrency=1", "--set", "scheduler.subject_prefix=other")
+        other = [
+            f"scheduler.{name}=OTHER_{name}" for name in ("stream_name", "job_bucket", "exec_bucket", "lock_bucket")
+        ]
+        flags += tuple(part for setting in other for part in ("--set", setting))
+        with started(tmp_path, "serve", "--app", "app_real:registry", *flags) as serve:
+            ready = json.loads(serve.until('"action": "ready"', stderr=True))
+            assert (ready["server"], sorted(ready["queues"])) == ([url], ["mine"])
+            job = ("mail", "--every", "300ms", "--handler", "greet", "--queue", "mine", "--payload", "7")
+            assert finished(tmp_path, "job", "ensure", *job, *flags).code == 0
+            serve.until("hello 7")
+            assert serve.end(signal.SIGTERM).code == 0
+        assert dev.end(signal.SIGINT).code == 0
+
+
+def test_the_usual_port_if_it_is_free_else_any(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("natsched.cli.developing._is_free", lambda port: port == USUAL_PORT)
+    assert choose_port(None) == USUAL_PORT
+    monkeypatch.setattr("natsched.cli.developing._is_free", lambda port: False)
+    assert choose_port(None) == 0
+
+
+def test_a_port_that_is_taken_is_refused_by_its_name() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"--port {port}"):
+            choose_port(port)
+    assert choose_port(port) == port
+
+
+def test_dev_uses_its_own_server_whatever_the_configuration_says() -> None:
+    settings = Settings.model_validate({"mode": "local", "nats": {"token": "x"}, "scheduler": {"replicas": 3}})
+    used = on_server(settings, "nats://127.0.0.1:1")
+    assert (used.mode, used.nats, used.scheduler.replicas) == ("nats", Nats(servers=("nats://127.0.0.1:1",)), 1)
+    assert used.replica.shutdown_grace.total_seconds() <= 1
+
+
+def test_every_sample_job_has_a_handler() -> None:
+    from natsched.cli.sample import registry
+
+    assert all(registry.find(job["handler"]) for job in load_jobs(sample_jobs()))
+
+
+def test_a_missing_nats_server_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran = finished(tmp_path, "dev", PATH="/nowhere")
+    if ran.code == 0:
+        pytest.fail("it found a server")

@@ -1,0 +1,71 @@
+"""`natsched execution`: records as a table, in full, and as JSON."""
+
+from datetime import timedelta
+from typing import Any
+
+import anyio
+import pytest
+
+from natsched.core.executions import ExecutionStatus, Record
+from natsched.memory import MemoryBackend
+from tests.cli.running import Cli
+from tests.factories import NOON, make_record
+
+
+def _record(hour: int, status: ExecutionStatus = ExecutionStatus.OK, **fields: Any) -> Record:
+    due = NOON + timedelta(hours=hour)
+    if status is ExecutionStatus.OK:
+        fields |= {"started_at": due + timedelta(milliseconds=2), "ended_at": due + timedelta(seconds=1)}
+    return make_record(execution=f"UID-{hour}", status=status, due=due, **fields)
+
+
+@pytest.fixture(autouse=True)
+def _records(stored: MemoryBackend) -> None:
+    records = [
+        _record(1),
+        _record(2, ExecutionStatus.FAILED, error="KeyError: 'name'", traceback="Traceback:\n  line"),
+        _record(3, ExecutionStatus.MISSED, attempt=0, number=5, reason="later than the tolerance"),
+    ]
+
+    async def fill() -> None:
+        async with stored:
+            for record in records:
+                await stored.history.create(record, ttl=timedelta(days=1))
+
+    anyio.run(fill)
+
+
+def test_list_shows_the_newest_first(cli: Cli) -> None:
+    lines = cli.ok("execution", "list").out.splitlines()
+    assert [line.split()[3] for line in lines[1:]] == ["UID-3", "UID-2", "UID-1"]
+    assert "5 instants, later than the tolerance" in lines[1]
+    assert "KeyError: 'name'" in lines[2]
+    assert "2.00 ms" in lines[3]
+
+
+def test_list_of_a_job_and_a_limit(cli: Cli) -> None:
+    assert len(cli.json("execution", "list", "billing.daily", "--limit", "2")) == 2
+    assert cli.json("execution", "list", "another") == []
+
+
+def test_missed_shows_only_what_did_not_run_however_far_back(cli: Cli) -> None:
+    assert [one["execution"] for one in cli.json("execution", "list", "--missed", "--limit", "1")] == ["UID-3"]
+
+
+def test_a_record_as_json_has_every_key_and_instants_with_z(cli: Cli) -> None:
+    record = cli.json("execution", "list")[2]
+    assert record["due"] == "2026-01-01T13:00:00Z"
+    assert record["started_at"] == "2026-01-01T13:00:00.002000Z"
+    assert (record["lag"], record["duration"]) == (0.002, 0.998)
+    assert record["error"] is None
+
+
+def test_show_has_the_traceback(cli: Cli) -> None:
+    text = cli.ok("execution", "show", "billing.daily", "UID-2").out
+    assert "error       KeyError: 'name'" in text
+    assert "traceback   Traceback:\n              line" in text
+    assert [one["attempt"] for one in cli.json("execution", "show", "billing.daily", "UID-2")] == [1]
+
+
+def test_an_execution_without_a_record_ends_in_4(cli: Cli) -> None:
+    assert "no record of UID-9" in cli.refused("execution", "show", "billing.daily", "UID-9", code=4)

@@ -1,0 +1,113 @@
+"""`natsched job`: what each command does, shows and returns."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.running import Cli
+
+pytestmark = pytest.mark.usefixtures("stored")
+
+
+@pytest.fixture(autouse=True)
+def _daily(cli: Cli, stored: object) -> None:
+    cli.ok("job", "submit", "billing.daily", "--cron", "0 3 * * *", "--handler", "bill", "--queue", "slow")
+
+
+def test_ensure_says_created_then_unchanged_then_updated(cli: Cli) -> None:
+    said = [cli.json("job", "ensure", "a", "--every", period)["outcome"] for period in ("1h", "60m", "2h")]
+    assert said == ["created", "unchanged", "updated"]
+    assert cli.ok("job", "ensure", "a", "--every", "2h").out.startswith("unchanged a: next run ")
+
+
+def test_an_option_that_is_left_out_of_an_update_takes_its_default(cli: Cli) -> None:
+    assert cli.json("job", "ensure", "billing.daily", "--cron", "0 3 * * *")["job"]["handler"] is None
+
+
+def test_submit_of_a_job_that_exists_is_refused_with_5(cli: Cli) -> None:
+    assert "billing.daily exists" in cli.refused("job", "submit", "billing.daily", "--every", "1h", code=5)
+
+
+def test_list_shows_jobs_by_id(cli: Cli) -> None:
+    cli.ok("job", "ensure", "a", "--every", "1h")
+    lines = cli.ok("job", "list").out.splitlines()
+    assert lines[0].split()[:3] == ["ID", "STATE", "SCHEDULE"]
+    assert [line.split()[0] for line in lines[1:]] == ["a", "billing.daily"]
+    assert "cron 0 3 * * * UTC" in lines[2]
+    assert [job["id"] for job in cli.json("job", "list")] == ["a", "billing.daily"]
+    assert [job["id"] for job in cli.json("job", "list", "billing")] == ["billing.daily"]
+
+
+def test_list_says_that_there_is_more(cli: Cli) -> None:
+    for number in range(5):
+        cli.ok("job", "ensure", f"many.{number}", "--every", "1h")
+    short = cli("job", "list", "--limit", "3")
+    assert (len(short.out.splitlines()), short.code) == (4, 0)
+    assert "--all" in short.err
+    assert len(cli.json("job", "list", "--limit", "3")) == 3
+    assert len(cli.json("job", "list", "--all")) == 6
+    assert len(cli.ok("job", "list", "--all").out.splitlines()) == 7
+
+
+def test_a_list_of_nothing_is_no_error(cli: Cli) -> None:
+    nothing = cli("job", "list", "nobody")
+    assert (nothing.code, nothing.out, nothing.err) == (0, "", "There are no jobs below nobody.\n")
+    assert cli.json("job", "list", "nobody") == []
+
+
+def test_show_tells_all_there_is_to_know(cli: Cli) -> None:
+    text = cli.ok("job", "show", "billing.daily").out
+    for line in ("state        active", "schedule     cron 0 3 * * * UTC", "handler      bill", "queue        slow"):
+        assert line in text
+    shown = cli.json("job", "show", "billing.daily")
+    assert shown["next_run"].endswith("T03:00:00Z")
+    assert shown["document"]["spec"]["schedule"]["expression"] == "0 3 * * *"
+
+
+@pytest.mark.parametrize("verb", ["show", "pause", "resume", "trigger"])
+def test_a_job_that_is_not_there_ends_in_4(cli: Cli, verb: str) -> None:
+    assert "no job nobody" in cli.refused("job", verb, "nobody", code=4)
+    assert "no job nobody" in cli.refused("job", "remove", "nobody", "--yes", code=4)
+
+
+def test_pause_and_resume(cli: Cli) -> None:
+    assert cli.json("job", "pause", "billing.daily")["state"] == "paused"
+    assert cli.json("job", "show", "billing.daily")["next_run"] is None
+    assert "next run" in cli.ok("job", "resume", "billing.daily").out
+    paused = cli.json("job", "pause", "billing.daily", "--until", "2099-01-01T00:00:00Z")
+    assert paused["paused_until"] == "2099-01-01T00:00:00Z"
+    assert "--until:" in cli.refused("job", "pause", "billing.daily", "--until", "tomorrow")
+
+
+def test_remove_asks_nobody_who_is_not_there(cli: Cli) -> None:
+    assert "--yes" in cli.refused("job", "remove", "billing.daily")
+    assert cli.json("job", "remove", "billing.daily", "--yes")["removed"] == "billing.daily"
+    assert cli.json("job", "list") == []
+
+
+def test_trigger_returns_the_execution(cli: Cli) -> None:
+    asked = cli.json("job", "trigger", "billing.daily", "--payload", '{"why": "now"}')
+    assert asked["job"] == "billing.daily"
+    manual = cli.json("job", "show", "billing.daily")["document"]["status"]["manual"]
+    assert manual[asked["execution"]]["payload"] == {"why": "now"}
+
+
+def test_waiting_for_a_run_that_nobody_runs_ends_in_1(cli: Cli) -> None:
+    ran = cli("job", "trigger", "billing.daily", "--wait", "--timeout", "50ms")
+    assert ran.code == 1
+    assert "has not ended within 50 ms" in ran.err
+    assert "--wait" in cli.refused("job", "trigger", "billing.daily", "--timeout", "1s")
+
+
+def test_ensure_of_a_file(cli: Cli, tmp_path: Path) -> None:
+    file = tmp_path / "jobs.toml"
+    file.write_text('[[job]]\nid = "f.a"\nevery = "1h"\n[[job]]\nid = "f.b"\ncron = "@daily"\n')
+    assert cli.json("job", "ensure", "--file", str(file)) == {"created": 2, "updated": 0, "unchanged": 0}
+    assert cli.ok("job", "ensure", "--file", str(file)).out == "0 created, 0 updated, 2 unchanged\n"
+    assert "--file:" in cli.refused("job", "ensure", "f.a", "--file", str(file))
+    file.write_text('[[job]]\nid = "f.a"\nevery = "often"\n')
+    assert 'job 1 "f.a", every' in cli.refused("job", "ensure", "--file", str(file))
+
+
+def test_ensure_needs_an_id_or_a_file(cli: Cli) -> None:
+    assert "--file" in cli.refused("job", "ensure", "--every", "1h")

@@ -1,0 +1,124 @@
+"""Log lines: their form, and what becomes of a replica's events."""
+
+import json
+import logging
+
+import pytest
+
+from natsched.cli.logs import formatter
+from natsched.cli.telling import LogObserver, Seldom
+from natsched.config import Logs
+from natsched.core.executions import ExecutionStatus
+from natsched.daemon.events import Event, HandedBack, LeaseLost, Quarantined, Repaired, RunEnded, RunLeftOut, Swept
+from natsched.logs import get_logger
+from tests.factories import make_record
+from tests.cli.hands import HandClock
+
+STATUS = ExecutionStatus
+
+
+@pytest.fixture
+def clock() -> HandClock:
+    return HandClock()
+
+
+def _said(caplog: pytest.LogCaptureFixture, *events: Event, observer: LogObserver) -> list[tuple[str, str]]:
+    caplog.set_level(logging.DEBUG)
+    caplog.clear()
+    for event in events:
+        observer(event)
+    return [(record.levelname, record.__dict__["fields"]["action"]) for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    ("event", "level"),
+    [
+        (RunEnded(record=make_record(status=STATUS.OK)), "DEBUG"),
+        (RunEnded(record=make_record(status=STATUS.INTERRUPTED)), "INFO"),
+        (RunEnded(record=make_record(status=STATUS.FAILED)), "WARNING"),
+        (RunEnded(record=make_record(status=STATUS.TIMED_OUT)), "WARNING"),
+        (RunLeftOut(record=make_record(status=STATUS.MISSED)), "WARNING"),
+        (LeaseLost(lease="one.two", running=3), "WARNING"),
+        (Repaired(job="a", reason="plan without a message"), "INFO"),
+        (Swept(jobs=1, repairs=1, seconds=0.1, oldest={}), "INFO"),
+        (Swept(jobs=1, repairs=0, seconds=0.1, oldest={}), "DEBUG"),
+        (Quarantined(job="a", reason="v: 2"), "ERROR"),
+        (HandedBack(job="a", reason="no handler 'x' here"), "WARNING"),
+        (HandedBack(job="a", reason="it is running"), "DEBUG"),
+    ],
+)
+def test_each_event_is_told_at_its_level(
+    caplog: pytest.LogCaptureFixture, clock: HandClock, event: Event, level: str
+) -> None:
+    assert [said for said, _ in _said(caplog, event, observer=LogObserver(clock))] == [level]
+
+
+def test_runs_that_are_shown_otherwise_are_not_logged(caplog: pytest.LogCaptureFixture, clock: HandClock) -> None:
+    failed, missed = make_record(status=STATUS.FAILED), make_record(status=STATUS.MISSED)
+    events = RunEnded(record=failed), RunLeftOut(record=missed), LeaseLost(lease="a", running=0)
+    said = _said(caplog, *events, observer=LogObserver(clock, runs=False))
+    assert said == [("WARNING", "lease_lost")]
+
+
+def test_the_same_bad_document_is_told_once_an_hour(caplog: pytest.LogCaptureFixture, clock: HandClock) -> None:
+    observer = LogObserver(clock)
+    bad, other = Quarantined(job="a", reason="x"), Quarantined(job="a", reason="y")
+    assert len(_said(caplog, bad, bad, other, observer=observer)) == 2
+    clock.advance(3599)
+    assert _said(caplog, bad, observer=observer) == []
+    clock.advance(1)
+    assert len(_said(caplog, bad, observer=observer)) == 1
+
+
+def test_what_is_seldom_does_not_grow_without_end(clock: HandClock) -> None:
+    seldom = Seldom(clock, every=60)
+    assert all(seldom.passes(str(number)) for number in range(25_000))
+    assert len(seldom._passed) <= 10_000
+
+
+def _record(text: str, **fields: object) -> logging.LogRecord:
+    records: list[logging.LogRecord] = []
+    logger = logging.getLogger("tests.cli.logs")
+    logger.setLevel(logging.DEBUG)
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    logger.addHandler(handler)
+    try:
+        get_logger("tests.cli.logs").warning(text, **fields)
+    finally:
+        logger.removeHandler(handler)
+    return records[0]
+
+
+@pytest.mark.parametrize(("form", "on_terminal"), [("json", True), ("json", False), ("auto", False)])
+def test_json_lines_have_the_fields_apart(form: str, on_terminal: bool) -> None:
+    logs = Logs.model_validate({"format": form})
+    line = formatter(logs, on_terminal=on_terminal).format(_record("a sentence", action="act", number=3))
+    said = json.loads(line)
+    assert (said["event"], said["action"], said["number"], said["level"]) == ("a sentence", "act", 3, "warning")
+    assert said["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize(("form", "on_terminal"), [("console", True), ("console", False), ("auto", True)])
+def test_console_lines_are_text(form: str, on_terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    logs = Logs.model_validate({"format": form})
+    line = formatter(logs, on_terminal=on_terminal).format(_record("a sentence", action="act"))
+    assert "a sentence" in line
+    assert "action=act" in line
+    assert "\x1b" not in line
+
+
+def test_the_application_s_own_logs_take_the_same_form_and_show_no_local_variables() -> None:
+    secret = "hidden"  # noqa: F841 - must not be shown
+    try:
+        raise ValueError("boom")
+    except ValueError:
+        record = logging.LogRecord(
+            "app", logging.ERROR, __file__, 1, "it %s", ("failed",), __import__("sys").exc_info()
+        )
+    for form in ("json", "console"):
+        line = formatter(Logs.model_validate({"format": form}), on_terminal=False).format(record)
+        assert "it failed" in line
+        assert "ValueError: boom" in line
+        assert "hidden" not in line.replace('secret = "hidden"', "")
