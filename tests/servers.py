@@ -4,6 +4,7 @@ import atexit
 import fcntl
 import itertools
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from natsched.jetstream.server import ClusterOptions, EmbeddedServer, ServerOpti
 TOO_OLD = "2.11.11"
 OLDEST_LINE = "2.12.8"
 _PROBE = 0.05
+_LOOK = 0.5  # what has no leader yet does not answer
 _names = itertools.count(1)
 
 
@@ -112,12 +114,19 @@ def unique_prefix() -> str:
 
 
 def free_ports(number: int) -> list[int]:
-    """Return ports that are free now; held all at once, so they differ."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(number)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
+    """Return ports that are free now, below those that the system gives to others meanwhile."""
+    found: list[int] = []
+    for port in random.sample(range(20_000, 32_000), 1000):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == number:
+            return found
+    raise AssertionError("no ports are free")
 
 
 def _cluster(folder: Path, size: int, binary: Path | None) -> list[EmbeddedServer]:
@@ -140,7 +149,7 @@ def _cluster(folder: Path, size: int, binary: Path | None) -> list[EmbeddedServe
 async def _until_api(connection: Connection) -> None:
     while True:
         try:
-            await call(connection, "INFO")
+            await call(connection, "INFO", timeout=_LOOK)
         except Unavailable:
             await anyio.sleep(_PROBE)
         else:
@@ -152,7 +161,7 @@ async def _until_replicated(connection: Connection, size: int) -> None:
     while True:
         try:
             config = {"name": name, "num_replicas": size, "subjects": [name]}
-            await call(connection, f"STREAM.CREATE.{name}", config)
+            await call(connection, f"STREAM.CREATE.{name}", config, timeout=_LOOK)
             await call(connection, f"STREAM.DELETE.{name}")
         except BackendError:
             await anyio.sleep(_PROBE)

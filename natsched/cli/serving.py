@@ -15,9 +15,11 @@ log = get_logger(__name__)
 async def run(settings: Settings, registry: Registry) -> None:
     """Run a replica with these handlers until a signal stops it."""
     stopping = Stopping()
-    async with stopping.listening(), open_backend(settings) as opened:
-        replica = build_replica(settings, opened, registry, (LogObserver(opened.clock),))
-        await stopping.run(replica, lambda: _ready(settings, registry))
+    async with stopping.listening():
+        log.info("starting", action="starting", server=_place(settings))
+        async with open_backend(settings) as opened:
+            replica = build_replica(settings, opened, registry, (LogObserver(opened.clock),))
+            await stopping.run(replica, lambda: _ready(settings, registry))
     if stopping.before_ready:
         log.info("stopped before it was ready", action="stopped")
     else:
@@ -26,13 +28,16 @@ async def run(settings: Settings, registry: Registry) -> None:
 
 def _ready(settings: Settings, registry: Registry) -> None:
     options = options_of(settings)
-    servers = [masked_url(url) for url in settings.nats.servers]
     log.info(
         "ready",
         action="ready",
         replica=options.name,
         queues=dict(options.queues),
-        server=servers if settings.mode == "nats" else "memory",
+        server=_place(settings),
         handlers=len(registry.handlers),
         declared=sum(1 for _ in registry.declared()),
     )
+
+
+def _place(settings: Settings) -> list[str] | str:
+    return [masked_url(url) for url in settings.nats.servers] if settings.mode == "nats" else "memory"

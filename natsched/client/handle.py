@@ -35,17 +35,20 @@ class ExecutionHandle:
             return await self._wait()
 
     async def _wait(self) -> Record:
-        history = self._backend.history
-        async with history.follow(self.job_id, self.execution_id) as records:
-            for record in await history.list(self.job_id, self.execution_id):
-                if record.status in FINAL and record.attempt > 0:
-                    return record
-            while True:
+        while True:
+            async with self._backend.history.follow(self.job_id, self.execution_id) as records:
+                end = await self._end()
+                if end is not None:
+                    return end
                 with anyio.move_on_after(_LOOK_AGAIN):
                     async for record in records:
-                        if record.status in FINAL and record.attempt > 0:
+                        if _is_end(record):
                             return record
-                await self._check()
+            await self._check()
+
+    async def _end(self) -> Record | None:
+        records = await self._backend.history.list(self.job_id, self.execution_id)
+        return next(filter(_is_end, records), None)
 
     async def _check(self) -> None:
         """See that the execution can still end."""
@@ -54,10 +57,12 @@ class ExecutionHandle:
         job = stored.job
         if isinstance(job, Job) and (execution in job.status.running or execution in job.status.manual):
             return
-        for record in await self._backend.history.list(self.job_id, self.execution_id):
-            if record.status in FINAL and record.attempt > 0:
-                return
-        raise ExecutionFailed(
-            f"{self.execution_id} ended without a record: was the job {self.job_id} removed meanwhile?",
-            job=self.job_id,
-        )
+        if await self._end() is None:
+            raise ExecutionFailed(
+                f"{self.execution_id} ended without a record: was the job {self.job_id} removed meanwhile?",
+                job=self.job_id,
+            )
+
+
+def _is_end(record: Record) -> bool:
+    return record.status in FINAL and record.attempt > 0

@@ -58,7 +58,7 @@ def update(job: Job, wanted: Spec, now: datetime) -> Change | None:
     )
     changed = replace(job, spec=spec)
     if spec.schedule == job.spec.schedule and spec.queue == job.spec.queue:
-        return Change(job=changed)
+        return Change(job=settle(changed, now))
     return _replanned(job, changed, now)
 
 

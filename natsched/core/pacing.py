@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-BASE: Final = 0.020
+BASE: Final = 0.030
 """Seconds before its start at which a lone hint is looked at: a few round trips and then some."""
 
 SLACK: Final = 0.004

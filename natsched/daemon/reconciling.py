@@ -13,7 +13,7 @@ from typing import Final
 import anyio
 
 from natsched.clock import Clock
-from natsched.core.hints import Hint, PlanHint
+from natsched.core.hints import Hint, Pending, PlanHint
 from natsched.core.jobs import ExecutionId, Job, Stored, Unreadable
 from natsched.core.sweeping import (
     Delete,
@@ -28,6 +28,7 @@ from natsched.core.sweeping import (
 from natsched.daemon.events import Observer, Quarantined, Repaired, Swept
 from natsched.daemon.leasing import LEASES, living
 from natsched.daemon.options import ReplicaOptions
+from natsched.daemon.reading_ahead import one_ahead
 from natsched.errors import BackendError, Conflict, LockLost
 from natsched.logs import get_logger
 from natsched.ports import Backend, Lock
@@ -35,6 +36,9 @@ from natsched.protocol.hinting import Hinter
 
 LOCK: Final = "reconciler"
 CHUNK: Final = 64
+PAUSE: Final = 0.6
+"""How long a sweep rests after a chunk, as a share of the time that the chunk took."""
+
 _LOCK_TTL: Final = timedelta(seconds=5)
 _RENEW_AT: Final = 0.3
 _SCHEDULES_EVERY: Final = 10
@@ -127,13 +131,14 @@ class Reconciler:
         self._sweeps += 1
         jobs = repairs = 0
         seen: dict[str, datetime] = {}
-        async for chunk in self._backend.jobs.scan(chunk=CHUNK):
-            began = self._clock.monotonic()
-            jobs += len(chunk)
-            repairs += await self._sweep_chunk(chunk, seen)
-            await self._clock.sleep(self._clock.monotonic() - began)
+        async with one_ahead(self._backend.jobs.scan(chunk=CHUNK)) as chunks:
+            async for chunk in chunks:
+                began = self._clock.monotonic()
+                jobs += len(chunk)
+                repairs += await self._sweep_chunk(chunk, seen)
+                await self._clock.sleep(PAUSE * (self._clock.monotonic() - began))
         self._suspects = seen
-        if self._sweeps % _SCHEDULES_EVERY == 1:
+        if self._sweeps % _SCHEDULES_EVERY == 0:
             repairs += await self._sweep_schedules()
         swept = Swept(
             jobs=jobs,
@@ -183,20 +188,24 @@ class Reconciler:
 
     async def _sweep_schedules(self) -> int:
         repairs = 0
-        async for chunk in self._backend.hints.walk(chunk=CHUNK):
-            began = self._clock.monotonic()
-            stored = await self._backend.jobs.read_many(list({found.job for found in chunk}))
-            strays: list[Repair] = []
-            for found in chunk:
-                document = stored[found.job]
-                if document.job is None:
-                    document = await self._backend.jobs.read(found.job)
-                repair = inspect_schedule(found, document)
-                if repair is not None:
-                    strays.append(repair)
-            repairs += await self._repair(strays)
-            await self._clock.sleep(self._clock.monotonic() - began)
+        async with one_ahead(self._backend.hints.walk(chunk=CHUNK)) as chunks:
+            async for chunk in chunks:
+                began = self._clock.monotonic()
+                repairs += await self._sweep_schedule_chunk(chunk)
+                await self._clock.sleep(PAUSE * (self._clock.monotonic() - began))
         return repairs
+
+    async def _sweep_schedule_chunk(self, chunk: Sequence[Pending]) -> int:
+        stored = await self._backend.jobs.read_many(list({found.job for found in chunk}))
+        strays: list[Repair] = []
+        for found in chunk:
+            document = stored[found.job]
+            if document.job is None:
+                document = await self._backend.jobs.read(found.job)
+            repair = inspect_schedule(found, document)
+            if repair is not None:
+                strays.append(repair)
+        return await self._repair(strays)
 
     async def revive(self) -> int:
         """Hint again what is delivered but overdue or abandoned: some replica may just have died on it."""

@@ -40,7 +40,7 @@ class Follower:
         self._stream = stream
         self._subjects = list(subjects)
         self._name = ""
-        self._last = 0
+        self._last: int | None = None
         self._arrived: deque[Message | None] = deque()
         self._some = asyncio.Event()
         self._puller = Puller(connection, "", self._take, self._recover)
@@ -70,7 +70,7 @@ class Follower:
 
     def _take(self, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         seq = ack_numbers(reply)[1]
-        self._last = max(self._last, seq)
+        self._last = seq
         self._arrived.append(Message(subject.decode(), seq, data, headers))
         self._some.set()
 
@@ -90,12 +90,13 @@ class Follower:
             "num_replicas": 1,
             "inactive_threshold": _INACTIVE,
         }
-        if self._last:
+        if self._last is not None:
             config |= {"deliver_policy": "by_start_sequence", "opt_start_seq": self._last + 1}
         body = {"stream_name": self._stream, "config": config, "action": "create"}
         answer = await self._requests.call(f"CONSUMER.CREATE.{self._stream}", body)
         self._name = answer["name"]
-        self._last = self._last or int(answer["delivered"]["stream_seq"])
+        if self._last is None:
+            self._last = int(answer["delivered"]["stream_seq"])
         self._puller.subject = f"{self._requests.api}.CONSUMER.MSG.NEXT.{self._stream}.{self._name}"
 
     async def _delete(self) -> None:

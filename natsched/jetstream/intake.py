@@ -16,6 +16,10 @@ from natsched.jetstream.translate import translate
 from natsched.jetstream.wire import WireClient
 from natsched.logs import get_logger
 
+EXPIRES: Final = 3.0
+"""A pull request outlives a replica that freezes and takes deliveries in vain, so it is short."""
+
+_HEARTBEAT: Final = 1.25
 _log: Final = get_logger(__name__)
 _ACK: Final = b""
 _NAK: Final = b"-NAK"
@@ -90,7 +94,9 @@ class QueueIntake:
         self._names = names
         self._ensure = ensure
         self._client = connection.nc
-        self._puller = Puller(connection, subject, self._take, self._recover)
+        self._puller = Puller(
+            connection, subject, self._take, self._recover, expires=EXPIRES, heartbeat=_HEARTBEAT
+        )
         self._arrived: list[QueueDelivery] = []
         self._some = asyncio.Event()
 

@@ -5,13 +5,17 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from tests.bench import lag
+from tests.bench import lag, scale
 
 BENCHES: dict[str, Callable[[], Awaitable[None]]] = {
     "lag": lag.spread,
     "burst": lag.aligned,
     "sustained": lag.sustained,
     "light": lag.sustained_light,
+    "bulk": scale.bulk,
+    "provisioning": scale.provisioning,
+    "start": scale.start,
+    "sweep": scale.sweep,
 }
 
 

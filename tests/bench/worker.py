@@ -15,9 +15,8 @@ import anyio
 import uvloop
 
 from natsched.core.executions import ExecutionStatus
-from natsched.daemon.building import build_replica, options_of
-from natsched.daemon.events import Event, RunEnded, RunLeftOut, RunStarted
-from natsched.daemon.reconciling import Reconciler
+from natsched.daemon.building import build_replica
+from natsched.daemon.events import Event, RunEnded, RunLeftOut, RunStarted, Swept
 from natsched.daemon.tuning import tune_memory
 from natsched.targets.context import Context
 from natsched.targets.registry import Registry
@@ -36,6 +35,8 @@ class Figures:
     """Counts what the replica says."""
 
     def __init__(self) -> None:
+        self._sweeps: list[Swept] = []
+        self._swept = anyio.Event()
         self.reset()
 
     def reset(self) -> None:
@@ -55,6 +56,15 @@ class Figures:
                 self.left_out[event.record.status.value] += event.record.number
             case RunEnded():
                 self.failed += event.record.status is not ExecutionStatus.OK
+            case Swept():
+                self._sweeps.append(event)
+                self._swept.set()
+
+    async def next_sweep(self) -> Swept:
+        """Wait for the sweep that ends next."""
+        self._swept = anyio.Event()
+        await self._swept.wait()
+        return self._sweeps[-1]
 
     def report(self) -> dict[str, object]:
         lags = sorted(self.lags)
@@ -107,7 +117,6 @@ async def main(url: str) -> None:
     chosen = settings(url)
     async with open_backend(chosen) as opened, anyio.create_task_group() as tasks:
         replica = build_replica(chosen, opened, registry, (figures.observe,))
-        reconciler = Reconciler(opened.backend, opened.clock, options_of(chosen), figures.observe)
         await tasks.start(replica.run)
         tune_memory()
         say(ready_seconds=round(time.monotonic() - began, 3), rss_mb=_rss())
@@ -117,9 +126,9 @@ async def main(url: str) -> None:
                     figures.reset()
                 case "report":
                     say(**figures.report(), rss_mb=_rss())
-                case "sweep":
-                    swept = await reconciler.sweep()
-                    say(jobs=swept.jobs, repairs=swept.repairs, seconds=round(swept.seconds, 3))
+                case "swept":
+                    swept = await figures.next_sweep()
+                    say(jobs=swept.jobs, repairs=swept.repairs, sweep_seconds=round(swept.seconds, 3))
         replica.stop()
 
 

@@ -17,10 +17,11 @@ _VERBS = [
     ["config", "show"], ["config", "reference"], ["schema", "job"], ["schema", "record"], ["version"], ["job"], [],
 ]  # fmt: skip
 _FLAGS = [
-    "--json", "--debug", "--config", "--server", "--set", "--limit", "--all", "--yes", "--until", "--payload", "--wait",
-    "--timeout", "--missed", "--file", "--cron", "--every", "--at", "--timezone", "--handler", "--queue", "--metadata",
-    "--overlap", "--delivery", "--catch-up", "--history", "--jitter", "--max-runs", "--start-at", "--end-at",
-    "--fixed-delay", "--skipped", "--repeated", "--tolerance", "--catch-up-limit", "--max-crashes", "--help", "--",
+    "--json", "--debug", "--config", "--server", "--set", "--limit", "--all", "--yes", "--until", "--payload",
+    "--wait", "--timeout", "--missed", "--file", "--cron", "--every", "--at", "--timezone", "--handler", "--queue",
+    "--metadata", "--overlap", "--delivery", "--catch-up", "--history", "--jitter", "--max-runs", "--start-at",
+    "--end-at", "--fixed-delay", "--skipped", "--repeated", "--tolerance", "--catch-up-limit", "--max-crashes",
+    "--help", "--",
 ]  # fmt: skip
 _VALUES = [
     "a.b", "10s", "100ms", "@daily", "0 3 * * *", "H H * * *", "2026-12-01T08:00:00Z", "UTC", "allow", "3", "-1", "0",

@@ -2,6 +2,7 @@
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -9,8 +10,8 @@ from natsched.cli.board import Board
 from natsched.cli.output import Output
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.daemon.events import RunEnded, RunLeftOut, RunStarted
-from tests.factories import NOON, make_record
 from tests.cli.hands import HandClock
+from tests.factories import NOON, make_record
 
 
 @pytest.fixture
@@ -25,13 +26,11 @@ def closed() -> list[bool]:
 
 @pytest.fixture
 def board(clock: HandClock, closed: list[bool]) -> Board:
-    board = Board(Output(), clock, lambda: closed.append(True))
-    board.begin()
-    return board
+    return Board(Output(), clock, lambda: closed.append(True))
 
 
 def _run(
-    board: Board, number: int, lag: float, status: ExecutionStatus = ExecutionStatus.OK, **fields: object
+    board: Board, number: int, lag: float, status: ExecutionStatus = ExecutionStatus.OK, **fields: Any
 ) -> Record:
     due = NOON + timedelta(seconds=number)
     record = make_record(
@@ -48,6 +47,7 @@ def _run(
 
 
 def test_each_run_is_a_line_with_its_lag(board: Board, capsys: pytest.CaptureFixture[str]) -> None:
+    board.begin()
     _run(board, 7, 0.002)
     head, line = capsys.readouterr().out.splitlines()
     assert head.split("  ")[0] == "START (UTC)"
@@ -99,7 +99,7 @@ def test_more_than_forty_lines_a_second_are_counted(
 ) -> None:
     for number in range(100):
         _run(board, number, 0)
-    assert len(capsys.readouterr().out.splitlines()) == 41
+    assert len(capsys.readouterr().out.splitlines()) == 40
     clock.advance(1)
     _run(board, 101, 0)
     assert capsys.readouterr().out.splitlines()[0] == "... and 60 more"

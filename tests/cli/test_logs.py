@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 
 import pytest
 
@@ -11,8 +12,8 @@ from natsched.config import Logs
 from natsched.core.executions import ExecutionStatus
 from natsched.daemon.events import Event, HandedBack, LeaseLost, Quarantined, Repaired, RunEnded, RunLeftOut, Swept
 from natsched.logs import get_logger
-from tests.factories import make_record
 from tests.cli.hands import HandClock
+from tests.factories import make_record
 
 STATUS = ExecutionStatus
 
@@ -78,15 +79,18 @@ def test_what_is_seldom_does_not_grow_without_end(clock: HandClock) -> None:
 
 def _record(text: str, **fields: object) -> logging.LogRecord:
     records: list[logging.LogRecord] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        records.append(record)
+        return False
+
     logger = logging.getLogger("tests.cli.logs")
     logger.setLevel(logging.DEBUG)
-    handler = logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign]
-    logger.addHandler(handler)
+    logger.addFilter(keep)
     try:
         get_logger("tests.cli.logs").warning(text, **fields)
     finally:
-        logger.removeHandler(handler)
+        logger.removeFilter(keep)
     return records[0]
 
 
@@ -114,9 +118,7 @@ def test_the_application_s_own_logs_take_the_same_form_and_show_no_local_variabl
     try:
         raise ValueError("boom")
     except ValueError:
-        record = logging.LogRecord(
-            "app", logging.ERROR, __file__, 1, "it %s", ("failed",), __import__("sys").exc_info()
-        )
+        record = logging.LogRecord("app", logging.ERROR, __file__, 1, "it %s", ("failed",), sys.exc_info())
     for form in ("json", "console"):
         line = formatter(Logs.model_validate({"format": form}), on_terminal=False).format(record)
         assert "it failed" in line

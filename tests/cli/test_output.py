@@ -2,7 +2,7 @@
 
 import io
 import json
-import sys
+from contextlib import redirect_stdout
 
 import pytest
 from hypothesis import given
@@ -20,13 +20,11 @@ class Terminal(io.StringIO):
 
 @pytest.fixture
 def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
-    stream = Terminal()
-    monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.setenv("COLUMNS", "60")
     for name in ("NO_COLOR", "FORCE_COLOR"):
         monkeypatch.delenv(name, raising=False)
-    return stream
+    return Terminal()
 
 
 ROWS = [("a.very.long.id." * 8, "ok"), ("b", "failed")]
@@ -40,7 +38,8 @@ def test_a_table_in_a_pipe_is_plain_and_never_cut(capsys: pytest.CaptureFixture[
 
 
 def test_a_table_on_a_terminal_has_colours_and_fits(terminal: Terminal) -> None:
-    Output().table(("ID", "STATUS"), ROWS)
+    with redirect_stdout(terminal):
+        Output().table(("ID", "STATUS"), ROWS)
     written = terminal.getvalue()
     assert "\x1b[31mfailed" in written
     assert "a.very.long.id" in written
@@ -48,13 +47,15 @@ def test_a_table_on_a_terminal_has_colours_and_fits(terminal: Terminal) -> None:
 
 def test_no_color_is_heeded(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
-    Output().table(("ID", "STATUS"), ROWS)
+    with redirect_stdout(terminal):
+        Output().table(("ID", "STATUS"), ROWS)
     assert "\x1b[3" not in terminal.getvalue()
 
 
 def test_brackets_are_text_and_no_markup(terminal: Terminal) -> None:
-    Output().line("[bold]x[/bold] [1]")
-    Output().details([("error", "[/red] [a]")])
+    with redirect_stdout(terminal):
+        Output().line("[bold]x[/bold] [1]")
+        Output().details([("error", "[/red] [a]")])
     assert "[bold]x[/bold] [1]" in terminal.getvalue()
     assert "[/red] [a]" in terminal.getvalue()
 

@@ -72,8 +72,8 @@ def test_the_second_signal_ends_them_at_once(tmp_path: Path) -> None:
 
 
 def test_a_signal_before_it_is_ready_ends_it_at_once(tmp_path: Path) -> None:
-    with _serving(tmp_path, "--set", "mode=nats", "--server", "127.0.0.1:9", "--debug") as process:
-        process.until("asyncio", stderr=True)
+    with _serving(tmp_path, "--set", "mode=nats", "--server", "127.0.0.1:9") as process:
+        process.until('"starting"', stderr=True)
         ran = process.end(signal.SIGTERM, limit=4)
     assert ran.code == 0
     assert "stopped before it was ready" in ran.err

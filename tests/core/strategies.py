@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -11,7 +11,7 @@ from natsched.core.deciding import Facts, decide
 from natsched.core.decisions import AskLeases, AskRecord, Claim, Decision, ReadAgain, Settle
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.core.hints import Hint, PlanHint, RunHint
-from natsched.core.jobs import ExecutionId, Job, JobId, Last, LeaseId, Manual, Plan, Running, Spec, Status, Stored
+from natsched.core.jobs import ExecutionId, Job, JobId, LeaseId, Manual, Plan, Running, Spec, Status, Stored
 from natsched.core.planning import start_of
 from natsched.core.schedules import Cron, Interval, Once, Schedule, next_due
 from tests.factories import NOON
@@ -20,7 +20,6 @@ HERE: Final = LeaseId("lease.here.1")
 LEASES: Final = tuple(LeaseId(f"lease.{name}.1") for name in ("a", "b", "c"))
 UID: Final = "01JD"
 JOB: Final = JobId("billing.daily")
-
 
 
 def durations(least: timedelta, most: timedelta) -> st.SearchStrategy[timedelta]:

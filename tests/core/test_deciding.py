@@ -15,7 +15,18 @@ from natsched.core.documents import decode_job, encode_job
 from natsched.core.endings import Outcome, finish, release
 from natsched.core.executions import DID_NOT_RUN, FINAL, ExecutionStatus, Record
 from natsched.core.hints import Hint, PlanHint
-from natsched.core.jobs import MAX_RUNNING, ExecutionId, Job, LeaseId, Manual, Plan, Running, Status, Stored, Unreadable
+from natsched.core.jobs import (
+    MAX_RUNNING,
+    ExecutionId,
+    Job,
+    LeaseId,
+    Manual,
+    Plan,
+    Running,
+    Status,
+    Stored,
+    Unreadable,
+)
 from natsched.core.planning import start_of
 from natsched.core.schedules import Cron, Interval, Once, Schedule, gap
 from tests.core.strategies import (
@@ -45,7 +56,9 @@ FIRST = ExecutionId("BILLING_DAILY-1")
 BY_HAND = ExecutionId("BILLING_DAILY-m1")
 OTHER = LeaseId("lease.other.1")
 
-ends = st.dictionaries(st.sampled_from(LEASES), st.booleans(), min_size=3).map(lambda drawn: dict.fromkeys(LEASES, True) | drawn)
+ends = st.dictionaries(st.sampled_from(LEASES), st.booleans(), min_size=3).map(
+    lambda drawn: dict.fromkeys(LEASES, True) | drawn
+)
 records = st.none() | st.builds(
     make_record, status=st.sampled_from(sorted(FINAL | {ExecutionStatus.INTERRUPTED})), ended_at=st.none() | moments
 )
@@ -63,7 +76,9 @@ def plan_hint_of(job: Job, revision: int = 1) -> PlanHint:
 
 
 @given(looks(), ends, records)
-def test_every_hint_finds_a_decision(look: tuple[Hint, Facts], live: dict[LeaseId, bool], record: Record | None) -> None:
+def test_every_hint_finds_a_decision(
+    look: tuple[Hint, Facts], live: dict[LeaseId, bool], record: Record | None
+) -> None:
     hint, facts = look
     decide(hint, facts)
     resolve(hint, facts, live=live, record=record)
@@ -100,9 +115,10 @@ def test_even_a_document_at_the_end_of_time_finds_a_decision(data: st.DataObject
     )
     job = data.draw(jobs(st.just(spec)))
     due, now = data.draw(st.none() | extreme_instants), data.draw(extreme_instants)
+    facts = data.draw(facts_about(replace(job, status=replace(job.status, plan=Plan(n=job.status.plan.n)))))
     running = {key: replace(entry, due=data.draw(extreme_instants)) for key, entry in job.status.running.items()}
     job = replace(job, status=replace(job.status, plan=Plan(n=job.status.plan.n, due=due), running=running))
-    facts = replace(data.draw(facts_about(job)), now=now)
+    facts = replace(facts, now=now, stored=replace(facts.stored, job=job))
     resolve(data.draw(hints(job)), facts, live=data.draw(ends), record=data.draw(records))
 
 
@@ -322,7 +338,10 @@ def facts(job: Job | Unreadable | None, *, now: datetime = NOON, revision: int =
 def running_job(entry: Running | None = None, *, n: int = 2, due: datetime | None = NOON + HOUR, **spec: Any) -> Job:
     """A job whose first execution is running, under the other replica's lease."""
     status = Status(
-        plan=Plan(n=n, due=due), running={FIRST: entry or Running(token=3, due=NOON, lease=OTHER)}, last_due=NOON, runs=1
+        plan=Plan(n=n, due=due),
+        running={FIRST: entry or Running(token=3, due=NOON, lease=OTHER)},
+        last_due=NOON,
+        runs=1,
     )
     return make_job(status=status, **spec)
 
@@ -407,9 +426,7 @@ def test_a_takeover_is_the_next_attempt_of_the_same_execution(hint: Hint) -> Non
     decision = decide(hint, facts(job, leases=GONE, record_known=True))
     entry = Running(token=7, due=NOON, lease=HERE, attempt=2, takeovers=1, delivery=5)
     status = replace(job.status, running={FIRST: entry})
-    assert decision == Claim(
-        job=replace(job, status=status), execution=FIRST, running=entry, start=NOON, rehint=True
-    )
+    assert decision == Claim(job=replace(job, status=status), execution=FIRST, running=entry, start=NOON, rehint=True)
 
 
 def test_a_takeover_is_only_decided_on_a_read_from_the_leader() -> None:
@@ -613,9 +630,7 @@ def test_a_run_asked_for_by_hand_leaves_the_plan_alone_and_has_its_own_payload()
     assert isinstance(decision, Claim)
     assert decision.job.status.plan == job.status.plan
     assert decision.job.status.manual == {}
-    assert decision.running == Running(
-        token=7, due=NOON, lease=HERE, delivery=5, manual=True, payload={"user": 42}
-    )
+    assert decision.running == Running(token=7, due=NOON, lease=HERE, delivery=5, manual=True, payload={"user": 42})
     again = decide(make_run_hint(execution=BY_HAND), facts(decision.job, mine={BY_HAND}))
     assert isinstance(again, HandBack)
 
@@ -686,9 +701,7 @@ def test_the_end_of_a_dead_run_plans_the_next_of_a_fixed_delay(live: Mapping[Lea
     assert decision.job.status.plan == Plan(n=3, due=NOON + 2 * HOUR)
 
 
-@pytest.mark.parametrize(
-    ("history", "kept"), [("all", 1), ("failures", 1), ("none", 0)]
-)
+@pytest.mark.parametrize(("history", "kept"), [("all", 1), ("failures", 1), ("none", 0)])
 def test_a_history_of_failures_keeps_what_did_not_run(history: str, kept: int) -> None:
     decision = decide(make_plan_hint(), facts(make_job(history=history), now=NOON + 2 * HOUR))
     assert isinstance(decision, Claim)

@@ -56,7 +56,7 @@ async def test_names_of_ones_own_are_used_throughout(server: EmbeddedServer) -> 
 
 
 async def test_it_works_by_way_of_a_domain(tmp_path: Path) -> None:
-    extra = 'jetstream: {domain: "hub", store_dir: "%s"}' % tmp_path
+    extra = f'jetstream: {{domain: "hub", store_dir: "{tmp_path}"}}'
     async with EmbeddedServer(ServerOptions(store=tmp_path, extra=extra)) as server:
         topology = Topology(names=Names(domain="hub"), queues=("default", "mail"))
         async with open_backend(server, topology=topology) as opened:

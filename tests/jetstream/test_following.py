@@ -59,7 +59,7 @@ async def test_what_ended_during_an_outage_is_told_after_it(opened: Opened, serv
         await opened.backend.locks.create("lease.short", b"", ttl=timedelta(seconds=1))
         server.kill()
         await server.start_async()
-        seen = set()
+        seen: set[str] = set()
         with anyio.fail_after(DEADLINE):
             while seen != {"", "lease.short"}:
                 seen.add(await anext(endings))

@@ -2,19 +2,21 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import anyio
 import pytest
 
 from natsched.jetstream.api import call
-from natsched.jetstream.intake import ack_numbers
+from natsched.jetstream.intake import QueueDelivery, QueueIntake, ack_numbers
 from natsched.jetstream.pulling import Loss, Puller
 from natsched.jetstream.server import EmbeddedServer, ServerOptions
 from natsched.jetstream.topology import Topology
 from natsched.ports import Delivery, Intake
+from tests.contract.waiting import eventually, until_none_is_delivered
 from tests.factories import make_plan_hint
-from tests.jetstream.opening import Opened, open_backend
+from tests.jetstream.opening import Opened, make, open_backend
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 DEADLINE = 20
@@ -53,12 +55,6 @@ def numbers(deliveries: list[Delivery]) -> list[int]:
     return sorted(hint.n for hint in found if hint is not None and not hasattr(hint, "execution"))
 
 
-async def until_acknowledged(opened: Opened) -> None:
-    with anyio.fail_after(DEADLINE):
-        while await opened.backend.hints.deliveries():
-            await anyio.sleep(0.02)
-
-
 async def test_an_intake_goes_on_by_itself_after_a_restart(opened: Opened, server: EmbeddedServer) -> None:
     async with opened.backend.intake("default") as intake:
         await deliver(opened, *range(5))
@@ -72,10 +68,16 @@ async def test_an_intake_goes_on_by_itself_after_a_restart(opened: Opened, serve
         assert numbers(after) == list(range(5, 10))
         for delivery in before + after:
             delivery.ack()
-        await until_acknowledged(opened)
+        await until_none_is_delivered(opened.backend)
 
 
-async def test_a_consumer_that_was_deleted_is_made_again(opened: Opened) -> None:
+async def test_a_consumer_that_was_deleted_is_made_again(server: EmbeddedServer) -> None:
+    async with open_backend(server, topology=Topology(ack_wait=timedelta(seconds=1))) as opened:
+        await delete_the_consumer(opened)
+
+
+async def delete_the_consumer(opened: Opened) -> None:
+    """The server may take the old consumer's state over if the new one comes at once: then `ack_wait` brings 1."""
     names = opened.names
     async with opened.backend.intake("default") as intake:
         intake.want(10)
@@ -87,25 +89,28 @@ async def test_a_consumer_that_was_deleted_is_made_again(opened: Opened) -> None
 
 
 async def test_without_a_way_to_make_it_a_missing_consumer_is_waited_for(server: EmbeddedServer) -> None:
-    async with open_backend(server, ensure=False) as opened:
-        async with opened.backend.intake("other") as intake, anyio.create_task_group() as tasks:
-            tasks.start_soon(collect, intake, 1)
-            await opened.backend.hints.deliver(make_plan_hint("a", queue="other"))
-            await anyio.sleep(0.3)  # so that it has asked, and been told that there is nobody
-            body = {"stream_name": opened.names.stream, "config": opened.topology.consumer("other").config()}
-            name = opened.names.consumer_of("other")
-            await call(opened.connection, f"CONSUMER.DURABLE.CREATE.{opened.names.stream}.{name}", body)
+    async with (
+        open_backend(server, ensure=False) as opened,
+        opened.backend.intake("other") as intake,
+        anyio.create_task_group() as tasks,
+    ):
+        tasks.start_soon(collect, intake, 1)
+        await opened.backend.hints.deliver(make_plan_hint("a", queue="other"))
+        await anyio.sleep(0.3)  # so that it has asked, and been told that there is nobody
+        await make(opened.connection, opened.topology.consumer("other"))
 
 
 async def test_what_nobody_received_is_handed_back_at_the_close(opened: Opened) -> None:
     async with opened.backend.intake("default") as closing:
         closing.want(3)
         await deliver(opened, 1, 2, 3)
-        with anyio.fail_after(DEADLINE):
-            while len(closing._arrived) < 3:  # type: ignore[attr-defined]
-                await anyio.sleep(0.01)
+        await eventually(partial(_arrived, closing), lambda arrived: arrived == 3)
     async with opened.backend.intake("default") as intake:
         assert numbers(await collect(intake, 3)) == [1, 2, 3]
+
+
+async def _arrived(intake: QueueIntake) -> int:
+    return len(intake._arrived)
 
 
 async def test_room_is_asked_for_in_few_requests(opened: Opened) -> None:
@@ -142,22 +147,27 @@ async def test_answers_in_an_outage_do_not_raise(opened: Opened, server: Embedde
 
 async def test_acknowledgements_of_the_second_format_are_understood(tmp_path: Path) -> None:
     options = ServerOptions(store=tmp_path, extra="feature_flags { js_ack_fc_v2: true }")
-    async with EmbeddedServer(options) as server, open_backend(server) as opened:
-        async with opened.backend.locks.endings("lease") as endings, opened.backend.intake("default") as intake:
-            await deliver(opened, 1)
-            (delivery,) = await collect(intake, 1)
-            assert delivery._reply.count(b".") >= 10  # type: ignore[attr-defined]
-            (pending,) = await opened.backend.hints.deliveries()
-            assert (delivery.seq, delivery.attempts) == (pending.seq, 1)
-            delivery.nak()
-            (again,) = await collect(intake, 1)
-            assert (again.seq, again.attempts) == (pending.seq, 2)
-            again.ack()
-            await until_acknowledged(opened)
-            lock = await opened.backend.locks.create("lease.a", b"", ttl=timedelta(seconds=60))
-            await opened.backend.locks.release(lock)
-            with anyio.fail_after(DEADLINE):
-                assert await anext(endings) == "lease.a"
+    async with (
+        EmbeddedServer(options) as server,
+        open_backend(server) as opened,
+        opened.backend.locks.endings("lease") as endings,
+        opened.backend.intake("default") as intake,
+    ):
+        await deliver(opened, 1)
+        (delivery,) = await collect(intake, 1)
+        assert isinstance(delivery, QueueDelivery)
+        assert delivery._reply.count(b".") >= 10
+        (pending,) = await opened.backend.hints.deliveries()
+        assert (delivery.seq, delivery.attempts) == (pending.seq, 1)
+        delivery.nak()
+        (again,) = await collect(intake, 1)
+        assert (again.seq, again.attempts) == (pending.seq, 2)
+        again.ack()
+        await until_none_is_delivered(opened.backend)
+        lock = await opened.backend.locks.create("lease.a", b"", ttl=timedelta(seconds=60))
+        await opened.backend.locks.release(lock)
+        with anyio.fail_after(DEADLINE):
+            assert await anext(endings) == "lease.a"
 
 
 async def test_a_frozen_server_is_noticed_and_pulled_from_again(opened: Opened, server: EmbeddedServer) -> None:

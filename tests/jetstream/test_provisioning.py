@@ -393,7 +393,9 @@ async def _until_copied(connection: Connection, topology: Topology) -> None:
     """Wait until everything has a leader and all its copies, each of them current; consumers follow later."""
     for asset in topology.assets():
         verb = "STREAM.INFO" if asset.kind == "stream" else f"CONSUMER.INFO.{asset.stream}"
-        while not await _is_whole(connection, f"{verb}.{asset.name}", topology.replicas):
+        while True:
+            if await _is_whole(connection, f"{verb}.{asset.name}", topology.replicas):
+                break
             await anyio.sleep(0.05)
 
 

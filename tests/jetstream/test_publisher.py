@@ -100,7 +100,7 @@ async def test_what_the_stream_refuses_is_an_error_with_its_reason(publisher: Pu
 async def test_silence_is_unavailable_within_the_time_limit(publisher: Publisher, server: EmbeddedServer) -> None:
     server.pause()
     try:
-        with anyio.fail_after(TIMEOUT.total_seconds() * 3), pytest.raises(Unavailable, match="0.5 s"):
+        with anyio.fail_after(TIMEOUT.total_seconds() * 3), pytest.raises(Unavailable, match=r"0\.5 s"):
             await publisher.publish(f"{KEY}.a", b"x")
     finally:
         server.resume()
@@ -139,8 +139,11 @@ async def until_published(publisher: Publisher) -> int:
 
 
 async def test_no_more_are_outstanding_than_allowed_and_the_others_wait(opened: Opened) -> None:
-    async with make_publisher(opened, outstanding=3) as publisher, anyio.create_task_group() as tasks:
-        done: list[int] = []
+    done: list[int] = []
+    async with (
+        make_publisher(opened, outstanding=3) as publisher,
+        anyio.create_task_group() as tasks,
+    ):
 
         async def publish(number: int) -> None:
             done.append(await publisher.publish(f"{KEY}.{number}", b"x"))
@@ -151,9 +154,6 @@ async def test_no_more_are_outstanding_than_allowed_and_the_others_wait(opened: 
         await anyio.lowlevel.checkpoint()
         await anyio.lowlevel.checkpoint()
         assert opened.connection.nc.stats["out_msgs"] <= 3
-        with anyio.fail_after(DEADLINE):
-            while len(done) < 20:
-                await anyio.sleep(0.01)
     assert sorted(done) == list(range(1, 21))
 
 

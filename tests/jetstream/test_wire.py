@@ -132,6 +132,11 @@ async def test_what_is_posted_in_an_outage_arrives_after_it(tmp_path_factory: py
             assert [data for _, _, data, _ in await heard.until(1)] == [b"kept"]
 
 
+def _post_too_much(connection: Connection) -> None:
+    for _ in range(100):
+        connection.nc.post("s", b"x" * 1_000_000)
+
+
 async def test_what_cannot_be_kept_in_an_outage_is_refused(tmp_path_factory: pytest.TempPathFactory) -> None:
     options = ServerOptions(store=tmp_path_factory.mktemp("nats"))
     with EmbeddedServer(options) as server:
@@ -142,8 +147,7 @@ async def test_what_cannot_be_kept_in_an_outage_is_refused(tmp_path_factory: pyt
             with anyio.fail_after(DEADLINE):
                 await lost.wait()
             with pytest.raises(nats.errors.OutboundBufferLimitError):
-                for _ in range(100):
-                    connection.nc.post("s", b"x" * 1_000_000)
+                _post_too_much(connection)
 
 
 @pytest.mark.parametrize(

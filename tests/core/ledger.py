@@ -1,0 +1,158 @@
+"""What must hold in the model at every moment, whoever dies: the promises, counted."""
+
+from collections.abc import Set
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from natsched.core.decisions import Claim
+from natsched.core.executions import DID_NOT_RUN, FINAL, ExecutionStatus
+from natsched.core.jobs import ExecutionId, Job, LeaseId
+from natsched.core.schedules import gap
+from tests.core.strategies import instant_of
+
+TICK: Final = timedelta(microseconds=1)
+RAN: Final = FINAL - DID_NOT_RUN
+
+
+@dataclass(slots=True)
+class Execution:
+    """What is known of one claimed execution of the job that is."""
+
+    traceless: bool
+    starts: list[LeaseId] = field(default_factory=list)
+    given_back: int = 0
+
+
+class Ledger:
+    """Books about the job of the current uid; `live` are the leases that live, at any moment."""
+
+    def __init__(self, live: Set[LeaseId]) -> None:
+        self.live = live
+        self.executions: dict[ExecutionId, Execution] = {}
+        self.asked: set[ExecutionId] = set()
+        self.going: dict[ExecutionId, tuple[str, LeaseId]] = {}
+        self.expected = 0
+        self.cursor: datetime | None = None
+        self.definition: Job | None = None
+
+    # What it is told
+
+    def created(self, job: Job, now: datetime) -> None:
+        self.executions.clear()
+        self.asked.clear()
+        self.expected, self.cursor, self.definition = 0, now, job
+
+    def written(self, before: Job | None, after: Job | None) -> None:
+        """Every write: the number of a plan grows whenever the plan changes, and never otherwise."""
+        if before is not None and after is not None and before.uid == after.uid:
+            old, new = before.status.plan, after.status.plan
+            assert new == old or new.n > old.n
+        if after is None:
+            self.definition = None
+
+    def changed(self, before: Job, after: Job, now: datetime) -> None:
+        """A client's change has returned: from here on nothing of the old definition is claimed."""
+        self.definition = after
+        if before.status.plan.n == after.status.plan.n:
+            return
+        last = before.status.last_due
+        after_all = now if last is None else max(now, last)
+        self.expected += self.passed(before, now)
+        until = after.spec.paused_until
+        if after.spec.is_active(now):
+            self.cursor = after_all
+        else:
+            self.cursor = None if until is None else max(after_all, until - TICK)
+
+    def claimed(self, claim: Claim, now: datetime) -> None:
+        """Promise 5: nothing is claimed but by the definition that was last returned."""
+        job, entry = claim.job, claim.running
+        assert self.definition is not None
+        assert (job.uid, job.spec.generation) == (self.definition.uid, self.definition.spec.generation)
+        assert entry.manual or self.definition.spec.is_active(max(now, claim.start))
+        if entry.attempt == 1:
+            assert claim.execution not in self.executions
+            self.executions[claim.execution] = Execution(claim.traceless)
+            if entry.manual:
+                assert claim.execution in self.asked
+            else:
+                assert job.spec.fixed_delay or instant_of(job, entry.due - TICK) == entry.due
+
+    def started(self, claim: Claim, job: Job, now: datetime) -> None:
+        entry = claim.running
+        assert entry.lease is not None
+        assert now >= claim.start >= entry.due, "promise 3: early"
+        if job.spec.overlap == "skip":
+            others = [key for key, (uid, lease) in self.going.items() if uid == job.uid and lease in self.live]
+            assert not others, "promise 4: overlapping"
+        self.going[claim.execution] = (job.uid, entry.lease)
+        known = self.executions.get(claim.execution)
+        if known is None:
+            return  # of a job that was removed
+        if known.starts:
+            assert job.spec.delivery != "at_most_once", "at most once"
+            assert known.starts[-1] not in self.live or known.given_back, "promise 2: doubled without a death"
+        known.starts.append(entry.lease)
+        assert len(known.starts) <= job.spec.max_crashes + 1 + known.given_back
+
+    def stopped(self, claim: Claim) -> None:
+        self.going.pop(claim.execution, None)
+
+    def died(self, lease: LeaseId) -> None:
+        self.going = {key: going for key, going in self.going.items() if going[1] != lease}
+
+    def released(self, claim: Claim) -> None:
+        known = self.executions.get(claim.execution)
+        if known is not None:
+            known.given_back += 1
+
+    # What it finds
+
+    def passed(self, job: Job, now: datetime | None = None) -> int:
+        """Count the instants of the schedule since the cursor that must be told of: up to the last due, or to now."""
+        if self.cursor is None or job.spec.fixed_delay is not None:
+            return 0
+        last = job.status.last_due or self.cursor
+        if now is not None and job.status.plan.due is not None:
+            last = max(last, now)
+        first = instant_of(job, self.cursor)
+        if first is None or first > last:
+            return 0
+        return gap(job.spec.schedule, first, last, anchor=job.spec.anchor, salt=job.id).number
+
+    def check(self, job: Job | None) -> None:
+        """At every moment: no instant is lost or told of twice, no execution is forgotten."""
+        if job is None:
+            return
+        counts, status = job.status.counts, job.status
+        claimed = [key for key, known in self.executions.items() if not known.traceless]
+        assert set(status.running) <= set(claimed)
+        assert sum(counts.get(end, 0) for end in RAN) + len(status.running) == len(claimed), "promise 7: forgotten"
+        if job.spec.fixed_delay is not None:
+            waits = any(not entry.manual for entry in status.running.values())
+            assert status.plan.due or waits or status.completed or self.cursor is None, "promise 1: stranded"
+            return
+        left_out = sum(counts.get(end, 0) for end in DID_NOT_RUN)
+        assert status.runs + left_out == self.expected + self.passed(job), "promise 1 or 7: lost or silent"
+        limit = job.spec.schedule.max_runs
+        if limit is not None and status.runs >= limit:
+            assert status.plan.due is None
+        elif self.cursor is not None:
+            assert status.plan.due == instant_of(job, max(self.cursor, status.last_due or self.cursor)), "promise 1"
+
+    def check_calm(self, job: Job | None) -> None:
+        """After a calm: what was claimed has been started, unless its job says why not."""
+        self.check(job)
+        if job is None:
+            return
+        counts = job.status.counts
+        assert not job.status.manual
+        assert self.asked <= set(self.executions)
+        never = [
+            key
+            for key, known in self.executions.items()
+            if not known.traceless and not known.starts and key not in job.status.running
+        ]
+        told = (ExecutionStatus.DEAD, ExecutionStatus.LOST, ExecutionStatus.CANCELLED)
+        assert len(never) <= sum(counts.get(end, 0) for end in told), "promise 1: claimed, never started"

@@ -1,0 +1,123 @@
+"""From keywords to a spec: what is checked, and how a refusal reads."""
+
+from dataclasses import fields
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import JsonValue
+
+from natsched.core.changes import create
+from natsched.core.documents import decode_job, encode_job
+from natsched.core.jobs import MAX_PAYLOAD, JobId, Spec
+from natsched.core.specs import MAX_DEPTH, OPTIONS, JobOptions, check_payload, make_spec
+from natsched.errors import InvalidJob, NatschedError
+from tests.core.strategies import JOB, payloads
+from tests.factories import HOURLY, NOON
+
+anything = payloads | st.text() | st.timedeltas() | st.floats() | st.binary(max_size=3)
+options = st.fixed_dictionaries({}, optional=dict.fromkeys(OPTIONS, anything))
+
+
+def refusal(**options: Any) -> InvalidJob:
+    with pytest.raises(InvalidJob) as caught:
+        make_spec(HOURLY, anchor=NOON, **options)
+    return caught.value
+
+
+@given(options)
+def test_whatever_is_asked_for_is_a_spec_that_can_be_stored_or_refused(options: dict[str, Any]) -> None:
+    try:
+        spec = make_spec(HOURLY, anchor=NOON, **cast("JobOptions", options))
+    except InvalidJob as error:
+        assert error.field.split(".")[0] in OPTIONS
+        return
+    job = create(JobId(JOB), "01JE", spec, NOON)
+    assert decode_job(encode_job(job), key=JOB) == job
+
+
+@given(st.sampled_from(OPTIONS), anything)
+def test_one_option_at_a_time_is_stored_or_refused_by_its_name(name: str, value: object) -> None:
+    try:
+        spec = make_spec(HOURLY, anchor=NOON, **cast("JobOptions", {name: value}))
+    except NatschedError as error:
+        assert isinstance(error, InvalidJob)
+        assert error.field.split(".")[0] in {name, "payload"}
+    else:
+        job = create(JobId(JOB), "01JE", spec, NOON)
+        assert decode_job(encode_job(job), key=JOB) == job
+
+
+def test_what_is_not_said_has_its_default() -> None:
+    assert make_spec(HOURLY, anchor=NOON) == Spec(schedule=HOURLY, anchor=NOON)
+
+
+def test_the_options_of_a_job_are_those_of_its_spec() -> None:
+    assert set(OPTIONS) == set(JobOptions.__annotations__)
+    assert set(OPTIONS) < {field.name for field in fields(Spec)}
+
+
+def test_durations_are_seconds() -> None:
+    spec = make_spec(HOURLY, anchor=NOON, timeout=timedelta(minutes=5), tolerance=timedelta(seconds=1.5))
+    assert (spec.timeout, spec.tolerance) == (300.0, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"handeler": "x"}, "handeler: there is no such option: did you mean `handler`?"),
+        ({"colour": "red"}, "colour: there is no such option: a job takes handler, queue"),
+        ({"generation": 2}, "generation: there is no such option"),
+        ({"overlap": "maybe"}, "overlap: Input should be 'skip' or 'allow'"),
+        ({"handler": " "}, "handler: ' ' names no handler"),
+        ({"handler": "\ud800"}, "handler: '\\ud800' names no handler"),
+        ({"handler": 7}, "handler: Input should be a valid string"),
+        ({"queue": "a.b"}, "queue: 'a.b' is no name"),
+        ({"timeout": 0}, "timeout: 0.0 s is no time limit"),
+        ({"timeout": float("inf")}, "timeout: inf s is no time limit"),
+        ({"timeout": float("nan")}, "timeout: nan s is no time limit"),
+        ({"tolerance": -1}, "tolerance: -1.0 s is no tolerance"),
+        ({"catch_up_limit": 0}, "catch_up_limit: 0 is too few: take 1 or more"),
+        ({"max_crashes": -1}, "max_crashes: -1 is too few: take 0 or more"),
+        ({"payload": float("nan")}, "payload: it is not JSON"),
+        ({"payload": "\ud800"}, "payload: it is not JSON"),
+        ({"payload": {1: 2}}, "payload"),
+        ({"payload": "x" * MAX_PAYLOAD}, "payload: 65,"),
+        ({"payload": "x" * 40_000, "metadata": {"y": "x" * 40_000}}, "payload: 80,"),
+        ({"metadata": None}, "metadata: Input should be"),
+    ],
+)
+def test_a_refusal_names_the_field_and_the_cure(options: dict[str, Any], message: str) -> None:
+    assert message in str(refusal(**options))
+
+
+def test_what_is_no_schedule_is_refused() -> None:
+    with pytest.raises(InvalidJob, match=r"schedule: '@daily' is no schedule: take Cron"):
+        make_spec(cast("Any", "@daily"), anchor=NOON)
+
+
+def nested(depth: int) -> JsonValue:
+    value: JsonValue = 1
+    for level in range(depth - 1):
+        value = [value] if level % 2 else {"in": value}
+    return value
+
+
+def test_a_payload_as_deep_as_allowed_can_be_read_again_and_a_deeper_one_is_refused() -> None:
+    """A document that is nested too deep for the JSON reader could not even be removed any more."""
+    spec = make_spec(HOURLY, anchor=NOON, payload=nested(MAX_DEPTH - 1))
+    job = create(JobId(JOB), "01JE", spec, NOON)
+    assert decode_job(encode_job(job), key=JOB) == job
+    check_payload(nested(MAX_DEPTH), field="payload")
+    with pytest.raises(InvalidJob, match="payload: it is nested 101 deep: 100 at most"):
+        check_payload(nested(MAX_DEPTH + 1), field="payload")
+    with pytest.raises(InvalidJob, match="payload: it is not JSON"):
+        check_payload(nested(100_000), field="payload")
+
+
+def test_a_payload_is_measured_as_it_is_stored() -> None:
+    check_payload("ä" * (MAX_PAYLOAD // 2 - 1), field="payload")
+    with pytest.raises(InvalidJob, match="65,538 bytes are too many"):
+        check_payload("ä" * (MAX_PAYLOAD // 2), field="payload")

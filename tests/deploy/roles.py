@@ -1,0 +1,124 @@
+"""The roles of `deploy/permissions.conf` on a real server, and what each of them did there."""
+
+import os
+import re
+import shutil
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+from natsched.client.client import Client
+from natsched.client.connecting import connect as connect_client
+from natsched.config import Settings, load
+from natsched.jetstream.connection import Connection, ConnectionOptions, connect
+from natsched.jetstream.identity import Identity
+from natsched.jetstream.server import EmbeddedServer, ServerOptions
+from tests.cli.running import CHECKOUT, Process, started
+
+DEPLOY = CHECKOUT / "deploy"
+ROLES = ("admin", "replica", "runner", "client", "reader")
+PASSWORDS = {f"NATS_{role.upper()}_PASSWORD": f"p{role}" for role in ROLES}
+_TRACED = re.compile(r" - (cid:\d+) -.* <<- \[(\w+) (.*)\]$")
+_USER = re.compile(r'"user":"(\w+)"')
+_LINE = re.compile(r'\s+"(\S+)"$')
+_LIST = re.compile(r"([A-Z_]+): ")
+
+
+@contextmanager
+def run_deployed(folder: Path, extra: str = "") -> Iterator[EmbeddedServer]:
+    """Run a server with the permissions, which notes all that is said to it."""
+    store = folder / "nats"
+    store.mkdir()
+    shutil.copy(DEPLOY / "permissions.conf", store)
+    options = ServerOptions(store=store, extra=f'include "./permissions.conf"\ntrace: true\n{extra}', stop_timeout=5)
+    os.environ.update(PASSWORDS)
+    try:
+        with EmbeddedServer(options) as server:
+            yield server
+    finally:
+        for name in PASSWORDS:
+            del os.environ[name]
+
+
+def variables(server: EmbeddedServer, role: str) -> dict[str, str]:
+    """Return the environment of a natsched in this role, with less patience than usual."""
+    return {
+        "NATSCHED_NATS__SERVERS": server.url,
+        "NATSCHED_NATS__USER": role,
+        "NATSCHED_NATS__PASSWORD": PASSWORDS[f"NATS_{role.upper()}_PASSWORD"],
+        "NATSCHED_NATS__INBOX_PREFIX": f"_INBOX_{role}",
+        "NATSCHED_NATS__REQUEST_TIMEOUT": "1s",
+        "NATSCHED_SCHEDULER__LEASE_TTL": "2s",
+        "NATSCHED_SCHEDULER__RECONCILER_INTERVAL": "1s",
+        "NATSCHED_SCHEDULER__RECONCILER_GRACE_PERIOD": "1s",
+        "NATSCHED_SCHEDULER__ADD_JOB_RETRY_BUDGET": "2s",
+    }
+
+
+def settings(server: EmbeddedServer, role: str, **flags: object) -> Settings:
+    return load(None, {name.replace("__", "."): value for name, value in flags.items()}, variables(server, role))
+
+
+@asynccontextmanager
+async def client(server: EmbeddedServer, role: str) -> AsyncIterator[Client]:
+    """Give a client that logged in as the role."""
+    async with connect_client(settings=settings(server, role)) as one:
+        yield one
+
+
+@asynccontextmanager
+async def connection(server: EmbeddedServer, role: str) -> AsyncIterator[Connection]:
+    """Give a bare connection that logged in as the role."""
+    password = PASSWORDS[f"NATS_{role.upper()}_PASSWORD"]
+    options = ConnectionOptions(
+        servers=(server.url,), identity=Identity(user=role, password=password), inbox_prefix=f"_INBOX_{role}"
+    )
+    async with connect(options) as one:
+        yield one
+
+
+@contextmanager
+def serving(folder: Path, server: EmbeddedServer, role: str) -> Iterator[Process]:
+    """Run `natsched serve` as the role, with the handlers of `served.py` in the folder, and wait until it is ready."""
+    with started(folder, "serve", "--app", "served:registry", **variables(server, role)) as process:
+        process.until('"ready"', stderr=True)
+        yield process
+
+
+def published(server: EmbeddedServer) -> Mapping[str, set[str]]:
+    """Return the subjects that each role published on since the server's log began."""
+    users: dict[str, str] = {}
+    subjects: dict[str, set[str]] = {role: set() for role in ROLES}
+    for line in server.log_path.read_text().splitlines():
+        found = _TRACED.search(line)
+        if found is None:
+            continue
+        cid, verb, rest = found.groups()
+        if verb == "CONNECT" and (user := _USER.search(rest)):
+            users[cid] = user[1]
+        elif verb in ("PUB", "HPUB") and cid in users:
+            subjects[users[cid]].add(rest.split()[0])
+    return subjects
+
+
+def violations(server: EmbeddedServer) -> list[str]:
+    """Return what the server denied."""
+    return [line for line in server.log_path.read_text().splitlines() if "Violation" in line]
+
+
+def allowed(name: str) -> list[str]:
+    """Return the subjects that a list of the permissions has, by the name of the list."""
+    subjects: list[str] = []
+    current = ""
+    for line in (DEPLOY / "permissions.conf").read_text().splitlines():
+        if start := _LIST.match(line):
+            current = start[1]
+        elif current == name and (found := _LINE.match(line)):
+            subjects.append(found[1])
+    return subjects
+
+
+def matches(pattern: str, subject: str) -> bool:
+    """Say whether a subject falls under a pattern with the wildcards of NATS."""
+    expression = re.escape(pattern).replace(r"\*", "[^.]+").replace(">", ".+")
+    return re.fullmatch(expression, subject) is not None
