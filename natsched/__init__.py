@@ -6,6 +6,7 @@ from natsched.client.handle import ExecutionHandle
 from natsched.client.views import JobPage, JobView
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.core.schedules import Cron, Interval, Once
+from natsched.embedding import embed
 from natsched.errors import (
     BackendError,
     ConfigError,
@@ -64,4 +65,5 @@ __all__ = [
     "TopologyConflict",
     "Unavailable",
     "connect",
+    "embed",
 ]

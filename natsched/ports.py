@@ -36,8 +36,8 @@ class JobStore(Protocol):
         """Remove the key if its last revision is `expected`, else raise `Conflict`."""
         ...
 
-    def scan(self, prefix: str = "", *, chunk: int = 256, after: str = "") -> AsyncIterator[Sequence[Stored]]:
-        """Walk the documents of `prefix` (whole tokens, or all) in chunks, in the order they were last written.
+    def scan(self, prefix: str = "", *, chunk: int = 256, after: int = 0) -> AsyncIterator[Sequence[Stored]]:
+        """Walk the documents of `prefix` (whole tokens, or all) in chunks, by their revisions, beyond `after`.
 
         One that changes during the walk may come twice or, if it is created then, not at all.
         """
@@ -51,7 +51,7 @@ class HintStream(Protocol):
     """
 
     async def schedule(self, hint: Hint, at: datetime, *, expected: int) -> int:
-        """Put the hint on its schedule, to be delivered at `at`, and return the sequence.
+        """Put the hint on its schedule, to be delivered at `at` (at once if that is past), and return the sequence.
 
         The schedule's subject must hold the sequence `expected` (0: nothing), else raise `Conflict`.
         """
@@ -165,11 +165,11 @@ class Locks(Protocol):
         ...
 
     async def list(self, prefix: str) -> Mapping[str, bytes]:
-        """Return the held keys below `prefix` (whole tokens) with their values."""
+        """Return the held keys at and below `prefix` (whole tokens) with their values."""
         ...
 
     def endings(self, prefix: str) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-        """Follow the keys below `prefix` that end, by release or by time, from the moment it is entered.
+        """Follow the keys at and below `prefix` that end, by release or by time, from the moment it is entered.
 
         An empty string means: the view was lost for a while, something may have been overseen.
         """

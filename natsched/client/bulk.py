@@ -6,6 +6,7 @@ from typing import Any, Final, TypeAlias
 
 import anyio
 
+from natsched.core.ids import job_id
 from natsched.core.jobs import Job, Spec
 from natsched.errors import InvalidJob
 from natsched.protocol.operations import Ensured, Operations
@@ -54,8 +55,8 @@ class BulkEnsure:
 
     async def _work(self) -> None:
         for number, item in self._items:
-            job_id, spec = self._read(number, item)
-            outcome, _ = await self._operations.ensure(job_id, spec, likely_new=self._exists <= 0)
+            job, spec = self._read(number, item)
+            outcome, _ = await self._operations.ensure(job, spec, likely_new=self._exists <= 0)
             self._count(outcome)
 
     def _count(self, outcome: Ensured) -> None:
@@ -81,8 +82,8 @@ class BulkEnsure:
             if "id" not in options or "schedule" not in options:
                 missing = "id" if "id" not in options else "schedule"
                 raise InvalidJob("it is missing: each job needs an id and a schedule", field=missing)
-            job_id, schedule = options.pop("id"), options.pop("schedule")
-            return job_id, self._operations.spec(schedule, options)  # type: ignore[arg-type]
+            checked, schedule = job_id(options.pop("id")), options.pop("schedule")
+            return checked, self._operations.spec(schedule, options)  # type: ignore[arg-type]
         except InvalidJob as error:
             name = item.id if isinstance(item, Job) else item.get("id", "without an id")
             raise InvalidJob(f"job {number + 1} ({name}): {error.message}") from error

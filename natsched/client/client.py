@@ -138,7 +138,9 @@ class Client:
 
     def _scan(self, prefix: str, chunk: int, after: str | None) -> AsyncIterator[Sequence[Stored]]:
         checked = job_id(prefix) if prefix else ""
-        return self._backend.jobs.scan(checked, chunk=chunk, after=after or "")
+        if after is not None and not after.isdecimal():
+            raise InvalidJob(f"{after!r} is not the `next` of a page", field="after")
+        return self._backend.jobs.scan(checked, chunk=chunk, after=int(after or 0))
 
     def _view(self, job: Job) -> JobView:
         return view(job, self._clock.now())

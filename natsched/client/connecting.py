@@ -22,8 +22,16 @@ async def connect(
     else `$NATSCHED_CONFIG` or `natsched.toml`), as for a replica, so that both agree on names. The stream and
     the buckets are created if they do not exist. Raise `Unavailable` if NATS does not answer in time.
     """
-    if settings is None:
-        urls = [servers] if isinstance(servers, str) else servers
-        settings = load(config, {"nats.servers": list(urls)} if urls else None)
-    async with open_backend(settings) as opened:
-        yield Client(opened.backend, operations(opened, settings), opened.clock)
+    chosen = settings_for(servers, settings, config)
+    async with open_backend(chosen) as opened:
+        yield Client(opened.backend, operations(opened, chosen), opened.clock)
+
+
+def settings_for(
+    servers: str | Sequence[str] | None, settings: Settings | None, config: Path | None
+) -> Settings:
+    """Return the settings that are meant: those given, or those of file and environment with these servers."""
+    if settings is not None:
+        return settings
+    urls = [servers] if isinstance(servers, str) else servers
+    return load(config, {"nats.servers": list(urls)} if urls else None)

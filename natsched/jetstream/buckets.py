@@ -60,12 +60,26 @@ class Bucket:
         return {message.subject[len(self._stored) :]: message for message in messages}
 
     async def walk(self, prefix: str, *, chunk: int, after: int = 0) -> AsyncIterator[Mapping[str, Message]]:
-        """Walk the values, without markers, of the key `prefix` and those below it; of all keys if it is empty."""
-        for subject in self.within(prefix) if prefix else (">",):
-            async for messages in self._requests.walk(self.stream, subject, chunk=chunk, after=after):
-                values = {self.key(message.subject): message for message in messages if not message.is_marker}
-                if values:
-                    yield values
+        """Walk the values, without markers, of the key `prefix` and those below it; of all keys if it is empty.
+
+        A filter takes either the key or what is below it, so the key is read by itself and comes in its place.
+        """
+        own = await self.last(prefix) if prefix else None
+        if own is not None and (own.is_marker or own.seq <= after):
+            own = None
+        below = self.subject(f"{prefix}.>" if prefix else ">")
+        async for messages in self._requests.walk(self.stream, below, chunk=chunk, after=after):
+            values = {self.key(message.subject): message for message in messages if not message.is_marker}
+            if own is not None and own.seq < messages[-1].seq:
+                early = {key: values.pop(key) for key, message in list(values.items()) if message.seq < own.seq}
+                for part in (early, {prefix: own}):
+                    if part:
+                        yield part
+                own = None
+            if values:
+                yield values
+        if own is not None:
+            yield {prefix: own}
 
     def within(self, prefix: str) -> Sequence[str]:
         """Return the subjects of a key and of all below it; with no key of all."""

@@ -40,9 +40,8 @@ class JobBucket:
     async def delete(self, job: JobId, *, expected: int) -> None:
         await self._bucket.delete(job, expected=expected)
 
-    async def scan(self, prefix: str = "", *, chunk: int = 256, after: str = "") -> AsyncIterator[Sequence[Stored]]:
-        start = await self._bucket.last(after) if after else None
-        async for part in self._bucket.walk(prefix, chunk=chunk, after=start.seq if start else 0):
+    async def scan(self, prefix: str = "", *, chunk: int = 256, after: int = 0) -> AsyncIterator[Sequence[Stored]]:
+        async for part in self._bucket.walk(prefix, chunk=chunk, after=after):
             yield [_stored(JobId(key), message) for key, message in part.items()]
 
 

@@ -32,10 +32,8 @@ class MemoryJobs:
         await checkpoint()
         self._bucket.mark(job, expected=expected)
 
-    async def scan(self, prefix: str = "", *, chunk: int = 256, after: str = "") -> AsyncIterator[Sequence[Stored]]:
-        last = self._bucket.last(after)
-        start = last.seq if last else 0
-        walk = self._bucket.walk(lambda message: below(message.subject, prefix), chunk=chunk, after=start)
+    async def scan(self, prefix: str = "", *, chunk: int = 256, after: int = 0) -> AsyncIterator[Sequence[Stored]]:
+        walk = self._bucket.walk(lambda message: below(message.subject, prefix), chunk=chunk, after=after)
         async for messages in walk:
             yield [_stored(message) for message in messages]
 

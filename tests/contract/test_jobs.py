@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 A = JobId("a")
 
 
-async def scanned(backend: Backend, prefix: str = "", *, chunk: int = 256, after: str = "") -> list[str]:
+async def scanned(backend: Backend, prefix: str = "", *, chunk: int = 256, after: int = 0) -> list[str]:
     return [
         stored.id
         async for stored_chunk in backend.jobs.scan(prefix, chunk=chunk, after=after)
@@ -229,6 +229,14 @@ async def test_a_document_that_is_deleted_before_a_scan_reaches_it_is_not_shown(
     assert seen == ["a", "b", "d"]
 
 
-async def test_a_scan_goes_on_after_an_id(backend: Backend) -> None:
+async def test_a_scan_goes_on_after_a_revision(backend: Backend) -> None:
     await create(backend, "d", "b", "a", "c")
-    assert await scanned(backend, after="b") == ["a", "c"]
+    assert await scanned(backend, after=(await backend.jobs.read(JobId("b"))).revision) == ["a", "c"]
+
+
+async def test_the_key_of_a_prefix_comes_in_its_place(backend: Backend) -> None:
+    await create(backend, "b.x", "b.y", "b", "b.z", "c")
+    assert await scanned(backend, "b") == ["b.x", "b.y", "b", "b.z"]
+    assert await scanned(backend, "b", chunk=1) == ["b.x", "b.y", "b", "b.z"]
+    own = (await backend.jobs.read(JobId("b"))).revision
+    assert await scanned(backend, "b", after=own) == ["b.z"]

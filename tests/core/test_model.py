@@ -75,10 +75,9 @@ class Scheduler(RuleBasedStateMachine):
     @rule(number=which, drawn=st.lists(lucks, min_size=1, max_size=12))
     def hints_are_taken(self, number: int, drawn: list[Luck]) -> None:
         world = self.world
-        for message in list(world.deliveries):
-            if not message.held and message.at <= world.now:
-                number += 1
-                world.take(world.replicas[number % 3], message)
+        for message in world.ready():
+            number += 1
+            world.take(world.replicas[number % 3], message)
         self.replicas_work(number, drawn)
 
     @rule(number=which, drawn=st.lists(lucks, min_size=1, max_size=12))

@@ -271,28 +271,31 @@ class World:
             yield claim.start
         yield None
         started_at = None
-        if not self.may_go_on(replica, claim):
-            return
-        if not replica.stopping:
+        if self.may_go_on(replica, claim) and not replica.stopping:
             started_at = self.now
             self.ledger.started(claim, job, self.now)
             luck = yield None
             self.ledger.stopped(claim)
-            if not self.may_go_on(replica, claim):
-                return
+        if not self.may_go_on(replica, claim):
+            self.nak(message, ACK_WAIT)
+            return
         outcome = self.outcome(replica, job, started_at, luck)
         record = record_of(job, claim.execution, claim.running, outcome, replica=replica.name)
         if is_kept(job, record):
             self.keep(record)
         yield None
-        if not claim.traceless:
-            yield from self.end(replica, claim, outcome, job, revision)
-        if outcome.status is ExecutionStatus.INTERRUPTED:
+        ended = claim.traceless or (yield from self.end(replica, claim, outcome, job, revision))
+        if not ended:
+            self.nak(message, ACK_WAIT)
+        elif outcome.status is ExecutionStatus.INTERRUPTED:
             self.nak(message)
         else:
             self.ack(message)
 
-    def end(self, replica: Replica, claim: Claim, outcome: Outcome, job: Job, revision: int) -> Steps:
+    def end(
+        self, replica: Replica, claim: Claim, outcome: Outcome, job: Job, revision: int
+    ) -> Generator[datetime | None, Luck, bool]:
+        """Finish or give back; False if the execution is no longer this replica's."""
         entry, interrupted = claim.running, outcome.status is ExecutionStatus.INTERRUPTED
         assert entry.lease is not None
         while self.may_go_on(replica, claim):
@@ -305,11 +308,15 @@ class World:
                 if ended.status.plan != job.status.plan:
                     self.hint(plan_hint(ended, written), (yield None))
                 yield None
-                return
+                return True
             found = self.job
-            if found is None or not holds(found, claim.execution, token=entry.token, lease=entry.lease):
-                return
+            if found is None or found.uid != job.uid:
+                return True
+            if not holds(found, claim.execution, token=entry.token, lease=entry.lease):
+                last = found.status.last
+                return last is not None and (last.execution, last.attempt) == (claim.execution, entry.attempt)
             job, revision = found, self.stored.revision
+        return False
 
     def may_go_on(self, replica: Replica, claim: Claim) -> bool:
         return replica.lease == claim.running.lease and replica.lease in self.live
@@ -403,21 +410,24 @@ class World:
             while self.go_on():
                 pass
             self.sweep(Luck.FINE)
-            if self.fire() or any(message.at <= self.now for message in self.deliveries):
+            if self.fire() or self.ready():
                 continue
             if self.is_quiet():
                 return
-            self.now = min(self.waiting(), default=self.now + NOW_AND_AGAIN)
+            self.now = min((at for at in self.waiting() if at > self.now), default=self.now + NOW_AND_AGAIN)
         raise AssertionError("what is owed is not done")
 
     def go_on(self) -> bool:
         """Do all that can be done now."""
         self.fire()
-        ready = [message for message in self.deliveries if message.at <= self.now and not message.held]
-        for number, message in enumerate(ready):
+        for number, message in enumerate(self.ready()):
             self.take(self.replicas[number % 3], message)
         tasks = [(replica, task) for replica in self.replicas for task in replica.tasks]
         return any([self.step(replica, task, Luck.FINE) for replica, task in tasks])
+
+    def ready(self) -> list[Message]:
+        """List the deliveries that a replica could take now."""
+        return [message for message in self.deliveries if message.at <= self.now and not message.held]
 
     def is_quiet(self) -> bool:
         job = self.job

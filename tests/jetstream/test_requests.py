@@ -165,5 +165,3 @@ async def test_messages_are_counted_from_a_sequence_on(requests: Requests, publi
 async def test_an_error_of_the_api_says_what_it_was(requests: Requests) -> None:
     with pytest.raises(BackendError, match="bad request"):
         await requests.call("STREAM.MSG.GET.S", {})
-    with pytest.raises(Unavailable):
-        await requests.call("NO.SUCH.CALL")

@@ -1,0 +1,176 @@
+"""The roles of `deploy/permissions.conf`: each can do its work and needs all that it may."""
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import anyio
+import pytest
+
+from natsched import Interval
+from natsched.core.executions import FINAL, ExecutionStatus, Record
+from natsched.jetstream.api import call
+from natsched.jetstream.naming import Names
+from natsched.jetstream.server import EmbeddedServer
+from natsched.jetstream.topology import Kind, Topology
+from natsched.protocol.operations import Ensured
+from tests.deploy.roles import (
+    allowed,
+    client,
+    connection,
+    matches,
+    published,
+    run_deployed,
+    serving,
+    violations,
+)
+
+pytestmark = [pytest.mark.anyio, pytest.mark.nats]
+
+APP = """
+import anyio
+from natsched import Context, Interval, Registry
+
+registry = Registry()
+
+@registry.job("app.tick", Interval(milliseconds=500))
+async def tick(ctx: Context) -> None: pass
+
+@registry.handler("quick")
+async def quick(ctx: Context) -> None: pass
+
+@registry.handler("fatal")
+async def fatal(ctx: Context) -> None:
+    if ctx.attempt == 1:
+        print("fatal begins", flush=True)
+        await anyio.sleep(60)
+"""
+NAMES = Names()
+STREAMS = [asset.name for asset in Topology().assets() if asset.kind is Kind.STREAM]
+DEADLINE = 30
+
+
+async def test_each_role_can_do_its_work_and_needs_all_that_it_may(tmp_path: Path) -> None:
+    (tmp_path / "served.py").write_text(APP)
+    with run_deployed(tmp_path) as server:
+        with serving(tmp_path, server, "replica") as process:  # on an empty server
+            assert process.end(signal.SIGTERM).code == 0
+        await _loosen(server)
+        with serving(tmp_path, server, "replica") as process:  # puts right what was changed
+            await _use(server)
+            await _look(server)
+            async with client(server, "client") as one:
+                await one.ensure_job("app.fatal", Interval(hours=1), handler="fatal")
+                execution = (await one.trigger_job("app.fatal")).execution_id
+            process.until("fatal begins")
+            process.popen.kill()
+        await _resume(server)
+        await anyio.to_thread.run_sync(_with_second_acknowledgements, server)
+        await _bury(server, "app.hourly")
+        with serving(tmp_path, server, "runner") as process:
+            await _see(server, "runner", "$JS.API.STREAM.MSG.DELETE.SCHEDULER")
+            record = await _ended(server, "app.fatal", execution)
+            await _acknowledged(server)
+            assert process.end(signal.SIGTERM).code == 0
+        assert (record.status, record.attempt) == (ExecutionStatus.OK, 2)
+        assert violations(server) == []
+        said = published(server)
+    assert _unused("REPLICA_PUBLISH", said["replica"] | said["runner"]) == []
+    assert _unused("CLIENT", said["client"]) == []
+    assert _unused("READER", said["reader"]) == []
+
+
+async def _loosen(server: EmbeddedServer) -> None:
+    """Change something of each stream, as an operator may by mistake."""
+    async with connection(server, "admin") as admin:
+        for stream in STREAMS:
+            config = (await call(admin, f"STREAM.INFO.{stream}"))["config"]
+            await call(admin, f"STREAM.UPDATE.{stream}", {**config, "allow_direct": False})
+
+
+async def _use(server: EmbeddedServer) -> None:
+    """Do all that a client can."""
+    async with client(server, "client") as one:
+        assert await one.ensure_job("app.hourly", Interval(hours=1), handler="quick") is Ensured.CREATED
+        assert await one.ensure_job("app.hourly", Interval(hours=2), handler="quick") is Ensured.UPDATED
+        await one.submit_job("app.extra", Interval(hours=1), handler="quick")
+        await one.pause_job("app.extra")
+        await one.resume_job("app.extra")
+        await one.remove_job("app.extra")
+        record = await (await one.trigger_job("app.hourly")).wait(DEADLINE)
+        assert record.status is ExecutionStatus.OK
+        assert {job.id for job in (await one.list_jobs("app")).jobs} == {"app.hourly", "app.tick"}
+        assert await one.executions("app.hourly") == [record]
+
+
+async def _look(server: EmbeddedServer) -> None:
+    """Do all that a reader can."""
+    async with client(server, "reader") as one:
+        assert {job.id for job in (await one.list_jobs()).jobs} == {"app.hourly", "app.tick"}
+        assert (await one.get_job("app.hourly")).handler == "quick"
+        assert len(await one.executions("app.hourly")) == 1
+
+
+async def _resume(server: EmbeddedServer) -> None:
+    """Without a replica: replace what is overdue, and resume what a dead one was running."""
+    async with client(server, "client") as one:
+        while not _has_said(server, "client", "$KV.SCHEDULER_EXECUTIONS.>"):
+            await anyio.sleep(0.6)  # until the job is overdue
+            period = (await one.get_job("app.tick")).document.spec.generation
+            await one.ensure_job("app.tick", Interval(milliseconds=500 + period), handler="app.tick")
+        with anyio.fail_after(DEADLINE):
+            while not _has_said(server, "client", "scheduler.retry.>"):  # its lease has to end first
+                await anyio.sleep(0.3)
+                await one.resume_job("app.fatal")
+
+
+def _with_second_acknowledgements(server: EmbeddedServer) -> None:
+    server.stop()
+    server.options = replace(server.options, extra=f"{server.options.extra}\nfeature_flags {{js_ack_fc_v2: true}}")
+    server.start()
+
+
+async def _bury(server: EmbeddedServer, job: str) -> None:
+    """Put something that is no hint in place of a job's schedule."""
+    headers = {
+        "Nats-Schedule": "@at 2099-01-01T00:00:00Z",
+        "Nats-Schedule-Target": f"{NAMES.prefix}.delivery.default.plan.{job}",
+    }
+    async with connection(server, "admin") as admin:
+        await admin.request(f"{NAMES.prefix}.schedule.{job}", b"?", headers=headers)
+
+
+async def _see(server: EmbeddedServer, role: str, subject: str) -> None:
+    with anyio.fail_after(DEADLINE):
+        while not _has_said(server, role, subject):
+            await anyio.sleep(0.1)
+
+
+async def _ended(server: EmbeddedServer, job: str, execution: str) -> Record:
+    """Wait for the end of an execution, as a client does."""
+    async with client(server, "client") as one:
+        with anyio.fail_after(DEADLINE):
+            while True:
+                for record in await one.executions(job, execution):
+                    if record.status in FINAL:
+                        return record
+                await anyio.sleep(0.1)
+
+
+async def _acknowledged(server: EmbeddedServer) -> None:
+    """Wait until the server knows that nothing delivered is left."""
+    async with connection(server, "admin") as admin:
+        with anyio.fail_after(DEADLINE):
+            while (await call(admin, f"CONSUMER.INFO.{NAMES.stream}.{NAMES.consumer}"))["num_ack_pending"]:
+                await anyio.sleep(0.05)
+
+
+def _has_said(server: EmbeddedServer, role: str, pattern: str) -> bool:
+    return any(matches(pattern, subject) for subject in published(server)[role])
+
+
+def _unused(name: str, subjects: set[str]) -> list[str]:
+    """Return which of a list of permissions nobody used."""
+    patterns = allowed(name)
+    assert patterns
+    return [pattern for pattern in patterns if not any(matches(pattern, subject) for subject in subjects)]
