@@ -67,7 +67,7 @@ class Bucket:
         own = await self.last(prefix) if prefix else None
         if own is not None and (own.is_marker or own.seq <= after):
             own = None
-        below = self.subject(f"{prefix}.>" if prefix else ">")
+        below = self.subject(f"{prefix}.>") if prefix else ">"  # `>` as it is costs the server least by far
         async for messages in self._requests.walk(self.stream, below, chunk=chunk, after=after):
             values = {self.key(message.subject): message for message in messages if not message.is_marker}
             if own is not None and own.seq < messages[-1].seq:

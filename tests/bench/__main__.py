@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from tests.bench import lag, scale
+from tests.bench import baselines, lag, scale
 
 BENCHES: dict[str, Callable[[], Awaitable[None]]] = {
+    "at": baselines.own_schedules,
+    "bare": baselines.bare_loop,
     "lag": lag.spread,
     "burst": lag.aligned,
     "sustained": lag.sustained,

@@ -58,7 +58,7 @@ class Series:
 
         async def complete() -> bool:
             page = await client.list_jobs(self.prefix, limit=self.jobs)
-            return all(job.state == "completed" for job in page.jobs)
+            return len(page.jobs) == self.jobs and all(job.state == "completed" for job in page.jobs)
 
         left = (self.last - datetime.now(UTC)).total_seconds() + limit
         await until(complete, f"all of {self.prefix} are completed", left, probe=0.2)
