@@ -41,9 +41,9 @@ class Facts:
     """What is known when a hint is looked at.
 
     `authoritative`: the document was read from the leader after the hint came. `mine`: what this replica is
-    claiming or running at this moment, under `lease` or one that it lost. `leases`: those that were asked about. `record`: the
-    answer to `AskRecord`, once `record_known`. `delivery` and `deliveries` are the hint's sequence in the
-    stream and how often it was handed out.
+    claiming or running at this moment, under `lease` or one that it lost. `leases`: those that were asked
+    about. `record`: the answer to `AskRecord`, once `record_known`. `delivery` and `deliveries` are the
+    hint's sequence in the stream and how often it was handed out.
     """
 
     now: datetime

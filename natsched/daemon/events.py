@@ -83,7 +83,23 @@ class LeaseLost:
     running: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZonesDiffer:
+    """Replicas work with different versions of the zone data: they may disagree on instants. By version: who."""
+
+    replicas: Mapping[str, tuple[str, ...]]
+
+
 Event: TypeAlias = (
-    RunStarted | RunEnded | RunLeftOut | HintDropped | HandedBack | Repaired | Quarantined | Swept | LeaseLost
+    RunStarted
+    | RunEnded
+    | RunLeftOut
+    | HintDropped
+    | HandedBack
+    | Repaired
+    | Quarantined
+    | Swept
+    | LeaseLost
+    | ZonesDiffer
 )
 Observer: TypeAlias = Callable[[Event], None]

@@ -7,7 +7,7 @@ for its TTL stops what it runs before it goes on, and takes a new incarnation: a
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -23,6 +23,7 @@ from natsched.ports import Lock, Locks
 
 LEASES: Final = "lease"
 _RENEW_AT: Final = 0.3
+_SHORTEST_PAUSE: Final = 0.1
 
 log = get_logger(__name__)
 
@@ -63,10 +64,10 @@ class Leaseholder:
         """Take a lease and renew it for ever; started once the first one is held."""
         await self._take()
         task_status.started()
-        pause = self._ttl.total_seconds() * _RENEW_AT
         while True:
-            await self._clock.sleep(min(pause, self._left()))
-            if self._left() > 0 and await self._renew(min(pause, self._left())):
+            left = self._left()  # much less than the TTL where the taking waited for a connection
+            await self._clock.sleep(min(max(left * _RENEW_AT, _SHORTEST_PAUSE), left))
+            if self._left() > 0 and await self._renew(min(self._ttl.total_seconds() * _RENEW_AT, self._left())):
                 continue
             if not self.is_held():
                 log.warning("the lease is lost", action="lease_lost", lease=self.lease)
@@ -139,6 +140,19 @@ class Leaseholder:
 async def living(locks: Locks) -> frozenset[LeaseId]:
     """Return the leases that live, as far as whoever answers knows."""
     return frozenset(LeaseId(key) for key in await locks.list(LEASES))
+
+
+async def zone_data(locks: Locks) -> Mapping[str, tuple[str, ...]]:
+    """Return the versions of the zone data that living replicas work with, and which replicas have each."""
+    found: dict[str, tuple[str, ...]] = {}
+    for value in (await locks.list(LEASES)).values():
+        try:
+            about = json.loads(value)
+            tzdata, replica = str(about["tzdata"]), str(about["replica"])
+        except (ValueError, KeyError, TypeError):
+            continue
+        found[tzdata] = (*found.get(tzdata, ()), replica)
+    return found
 
 
 async def is_alive(locks: Locks, lease: LeaseId) -> bool:

@@ -25,8 +25,8 @@ from natsched.core.sweeping import (
     inspect_schedule,
     overdue,
 )
-from natsched.daemon.events import Observer, Quarantined, Repaired, Swept
-from natsched.daemon.leasing import LEASES, living
+from natsched.daemon.events import Observer, Quarantined, Repaired, Swept, ZonesDiffer
+from natsched.daemon.leasing import LEASES, living, zone_data
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.reading_ahead import one_ahead
 from natsched.errors import BackendError, Conflict, LockLost
@@ -138,6 +138,7 @@ class Reconciler:
                 repairs += await self._sweep_chunk(chunk, seen)
                 await self._clock.sleep(PAUSE * (self._clock.monotonic() - began))
         self._suspects = seen
+        await self._compare_zone_data()
         if self._sweeps % _SCHEDULES_EVERY == 0:
             repairs += await self._sweep_schedules()
         swept = Swept(
@@ -148,6 +149,12 @@ class Reconciler:
         )
         self._observe(swept)
         return swept
+
+    async def _compare_zone_data(self) -> None:
+        found = await zone_data(self._backend.locks)
+        if len(found) > 1:
+            log.warning("replicas differ in their zone data: install one version of tzdata", action="zones_differ")
+            self._observe(ZonesDiffer(replicas=found))
 
     async def _sweep_chunk(self, chunk: Sequence[Stored], seen: dict[str, datetime]) -> int:
         now = self._clock.now()

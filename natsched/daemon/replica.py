@@ -6,12 +6,14 @@ back what is held, let runs end for as long as the grace allows, cancel the rest
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from importlib.metadata import version
 from typing import Final
 
 import anyio
 from anyio.abc import TaskStatus
 
 from natsched.clock import ServerClock
+from natsched.core.zones import tzdata_version
 from natsched.daemon.agenda import Agenda, Held
 from natsched.daemon.dispatching import Dispatcher
 from natsched.daemon.events import Event, HintDropped, Observer
@@ -167,4 +169,9 @@ class Replica:
 
 
 def _about(options: ReplicaOptions) -> dict[str, object]:
-    return {"replica": options.name, "queues": dict(options.queues)}
+    return {
+        "replica": options.name,
+        "queues": dict(options.queues),
+        "natsched": version("natsched"),
+        "tzdata": tzdata_version(),
+    }

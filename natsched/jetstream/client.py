@@ -94,6 +94,11 @@ class LastingClient(WireClient):
             return
         await super()._close(status, do_cbs)
 
+    def _abort(self) -> None:
+        writer = getattr(self._transport, "_io_writer", None)  # of TCP; a websocket closes with a limit
+        if writer is not None:
+            writer.transport.abort()
+
     async def _connect_to_server(self, s: Srv) -> None:
         if self._transport is not None:  # of a try that failed, which nobody closes
             self._transport.close()
@@ -106,6 +111,7 @@ class LastingClient(WireClient):
             self.revive()
 
     async def _attempt_reconnect(self) -> None:
+        self._abort()  # else it waits, without limit, until a dead peer has taken what was written
         while not self._ending:
             try:
                 await super()._attempt_reconnect()

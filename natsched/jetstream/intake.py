@@ -94,9 +94,7 @@ class QueueIntake:
         self._names = names
         self._ensure = ensure
         self._client = connection.nc
-        self._puller = Puller(
-            connection, subject, self._take, self._recover, expires=EXPIRES, heartbeat=_HEARTBEAT
-        )
+        self._puller = Puller(connection, subject, self._take, self._recover, expires=EXPIRES, heartbeat=_HEARTBEAT)
         self._arrived: list[QueueDelivery] = []
         self._some = asyncio.Event()
 

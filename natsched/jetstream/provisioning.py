@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, TypeAlias, TypeVar
 
-from anyio import create_task_group, fail_after
+from anyio import create_task_group, fail_after, move_on_after, sleep
 
 from natsched.clock import Clock
 from natsched.errors import BackendError, Conflict, LockLost, NatschedError, TopologyConflict, Unavailable
@@ -78,16 +78,24 @@ async def provision(
     return await _Provisioning(connection, topology, clock, limits or Limits()).run(exclusively)
 
 
-async def provision_consumer(connection: Connection, topology: Topology, queue: str) -> None:
+async def provision_consumer(
+    connection: Connection, topology: Topology, queue: str, *, limit: timedelta = timedelta(seconds=10)
+) -> None:
     """Make the consumer of one queue exist; harmless to repeat and to do at once with others."""
     asset = topology.consumer(queue)
-    for _ in range(_ROUNDS):
-        changes = _compare((asset,), {asset.title: await _read(connection, asset)})
-        if not changes:
-            return
-        for change in changes:
-            await _apply(connection, change)
-    raise Unavailable(f"The {asset.title} keeps changing: do others provision it with another configuration?")
+    last = Unavailable(f"The {asset.title} keeps changing: do others provision it with another configuration?")
+    with move_on_after(limit.total_seconds()):
+        for _ in range(_ROUNDS):
+            try:
+                changes = _compare((asset,), {asset.title: await _read(connection, asset)})
+                if not changes:
+                    return
+                for change in changes:
+                    await _apply(connection, change)
+            except Unavailable as error:
+                last = error
+                await sleep(_LONGEST_PAUSE)
+    raise last
 
 
 class _Provisioning:
@@ -107,7 +115,8 @@ class _Provisioning:
         await self._phase("wait for JetStream", limits.jetstream_ready, self._probe)
         changes = await self._phase("read the topology", limits.start_phase, self._differences)
         if changes:
-            await self._phase("provision", limits.start_phase, lambda: self._settle(changes, exclusively))
+            await self._phase("prepare the lock", limits.start_phase, self._prepare_lock)
+            await self._phase("provision", limits.start_phase, lambda: self._settle(exclusively))
         await self._phase("wait for the streams", limits.stream_ready, self._see_leaders)
         return tuple(self._applied)
 
@@ -117,16 +126,22 @@ class _Provisioning:
     async def _differences(self) -> tuple[Change, ...]:
         return _compare(self._assets, await self._read_all())
 
-    async def _settle(self, changes: tuple[Change, ...], exclusively: Exclusively) -> None:
-        """Apply under the lock until nothing differs."""
+    async def _prepare_lock(self) -> None:
+        """Bring the bucket of the lock up without a lock, and wait until it is as it is to be.
+
+        All who do this at once write the same. While a bucket gets its copies it may not answer for seconds.
+        """
         locks = self._topology.locks()
+        answer = await _read(self._connection, locks)
+        for change in _compare((locks,), {locks.title: answer}):
+            await self._apply(change)
+        _check_leader(locks, await _read(self._connection, locks), copied=True)
+
+    async def _settle(self, exclusively: Exclusively) -> None:
+        """Apply under the lock until nothing differs."""
         for _ in range(_ROUNDS):
-            for change in changes:
-                if isinstance(change, Create) and change.asset == locks:
-                    await self._apply(change)
             await exclusively(self._change, fingerprint(self._topology))
-            changes = await self._differences()
-            if not changes:
+            if not await self._differences():
                 return
         raise Unavailable("the topology keeps changing: do others provision it with another configuration?")
 
@@ -139,12 +154,9 @@ class _Provisioning:
             self._applied.append(change)
 
     async def _see_leaders(self) -> None:
-        for title, answer in (await self._read_all()).items():
-            if answer is None:
-                raise Unavailable(f"the {title} is gone")
-            cluster = answer.get("cluster")
-            if cluster is not None and not cluster.get("leader"):
-                raise Unavailable(f"the {title} has no leader")
+        answers = await self._read_all()
+        for asset in self._assets:
+            _check_leader(asset, answers[asset.title])
 
     async def _read_all(self) -> Answers:
         answers: dict[str, Mapping[str, Any] | None] = {}
@@ -205,6 +217,22 @@ def _compare(assets: tuple[Asset, ...], answers: Answers) -> tuple[Change, ...]:
             wanted=first.wanted,
         )
     return changes
+
+
+def _check_leader(asset: Asset, answer: Mapping[str, Any] | None, *, copied: bool = False) -> None:
+    """Raise `Unavailable` unless it has a leader, and with `copied` all its copies, most of them current."""
+    if answer is None:
+        raise Unavailable(f"the {asset.title} is gone")
+    cluster = answer.get("cluster")
+    if cluster is None:  # a server alone has none
+        return
+    if not cluster.get("leader"):
+        raise Unavailable(f"the {asset.title} has no leader")
+    copies = cluster.get("replicas", ())
+    current = 1 + sum(1 for copy in copies if copy["current"])
+    wanted = answer["config"]["num_replicas"]
+    if copied and (1 + len(copies) < wanted or 2 * current <= wanted):
+        raise Unavailable(f"the {asset.title} is being copied")
 
 
 async def _read(connection: Connection, asset: Asset) -> Mapping[str, Any] | None:

@@ -86,7 +86,7 @@ policies: Final = st.sampled_from(
 
 
 @st.composite
-def specs(draw: st.DrawFn, schedules: st.SearchStrategy[Schedule] = schedules, **given: Any) -> Spec:
+def specs(draw: st.DrawFn, /, schedules: st.SearchStrategy[Schedule] = schedules, **given: Any) -> Spec:
     """Any spec, but for what is `given`."""
     paused = {"active": False, "paused_until": draw(st.none() | moments)} if draw(st.integers(0, 3)) == 3 else {}
     drawn = {
@@ -101,6 +101,9 @@ def specs(draw: st.DrawFn, schedules: st.SearchStrategy[Schedule] = schedules, *
         **paused,
     }
     return Spec(**{**drawn, **given})
+
+
+any_spec: Final = specs()
 
 
 entries: Final = st.sampled_from(
@@ -119,15 +122,17 @@ def manual_id(number: int) -> ExecutionId:
 
 @st.composite
 def statuses(draw: st.DrawFn, plan: Plan) -> Status:
-    done = st.integers(max(0, plan.n - 4), max(0, plan.n - 1)).map(lambda n: ExecutionId(f"{UID}-{n}"))
-    running = draw(st.dictionaries(done, entries, max_size=3))
-    if draw(st.integers(0, 3)) == 3:
+    ago = draw(st.sampled_from(((), (), (1,), (2,), (1, 2), (3, 1, 2))))
+    running = {ExecutionId(f"{UID}-{plan.n - back}"): draw(entries) for back in ago if back <= plan.n}
+    by_hand, asked = draw(
+        st.sampled_from(((False, False), (False, False), (True, False), (False, True), (True, True)))
+    )
+    if by_hand:
         running[manual_id(1)] = replace(draw(entries), manual=True, payload={"by": "hand"})
-    asked = Manual(at=draw(moments), payload={"by": "hand"})
     return Status(
         plan=plan,
         running=running,
-        manual={} if draw(st.booleans()) else {manual_id(2): asked},
+        manual={manual_id(2): Manual(at=draw(moments), payload={"by": "hand"})} if asked else {},
         last_due=draw(st.none() | moments),
         runs=draw(st.integers(0, 9)),
         counts=draw(st.sampled_from(({}, {ExecutionStatus.OK: 7, ExecutionStatus.SKIPPED: 2}))),
@@ -135,7 +140,7 @@ def statuses(draw: st.DrawFn, plan: Plan) -> Status:
 
 
 @st.composite
-def jobs(draw: st.DrawFn, specs: st.SearchStrategy[Spec] = specs(), *, due: bool | None = None) -> Job:
+def jobs(draw: st.DrawFn, specs: st.SearchStrategy[Spec] = any_spec, *, due: bool | None = None) -> Job:
     """A job as the core could have left it: its due is an instant of its schedule (or an end and the delay)."""
     spec = draw(specs)
     job = Job(id=JOB, uid=UID, spec=spec, status=Status(plan=Plan(n=0)))
@@ -151,7 +156,10 @@ def jobs(draw: st.DrawFn, specs: st.SearchStrategy[Spec] = specs(), *, due: bool
     return replace(job, status=status)
 
 
-def due_jobs(specs: st.SearchStrategy[Spec] = specs()) -> st.SearchStrategy[Job]:
+any_job: Final = jobs()
+
+
+def due_jobs(specs: st.SearchStrategy[Spec] = any_spec) -> st.SearchStrategy[Job]:
     """Jobs with a due, its schedule's instants permitting."""
     return jobs(specs, due=True).filter(lambda job: job.status.plan.due is not None)
 
@@ -174,38 +182,40 @@ def times(draw: st.DrawFn, job: Job) -> datetime:
 @st.composite
 def hints(draw: st.DrawFn, job: Job) -> Hint:
     """A hint of the job, valid or old, or of an earlier job of its id."""
-    plan, known = job.status.plan, (*job.status.running, *job.status.manual)
+    n, known = job.status.plan.n, (*job.status.running, *job.status.manual, ExecutionId(f"{UID}-m99"))
     common: dict[str, Any] = {
         "job": job.id,
         "uid": draw(st.sampled_from((job.uid, job.uid, job.uid, "01JC"))),
-        "start": draw(moments),
-        "revision": draw(st.integers(1, 60)),
+        "start": NOON,
+        "revision": draw(st.sampled_from((1, 20, 60))),
         "queue": job.spec.queue,
     }
     if draw(st.booleans()):
-        return PlanHint(n=draw(st.just(plan.n) | st.integers(max(0, plan.n - 4), plan.n + 1)), **common)
-    execution = draw(st.sampled_from((*known, ExecutionId(f"{UID}-m99"))))
-    return RunHint(execution=execution, attempt=draw(st.integers(1, 4)), **common)
+        return PlanHint(n=draw(st.sampled_from((n, n, max(0, n - 1), max(0, n - 2), n + 1))), **common)
+    return RunHint(execution=draw(st.sampled_from(known)), attempt=draw(st.integers(1, 4)), **common)
 
 
 @st.composite
 def facts_about(draw: st.DrawFn, job: Job) -> Facts:
-    known = draw(st.dictionaries(st.sampled_from(LEASES), st.booleans()))
-    mine = draw(st.frozensets(st.sampled_from(tuple(job.status.running) or (ExecutionId("none"),))))
+    known: tuple[Mapping[LeaseId, bool], ...] = (
+        {},
+        {LEASES[0]: True, LEASES[1]: False},
+        dict.fromkeys(LEASES, False),
+    )
     return Facts(
         now=draw(times(job)),
-        stored=Stored(id=job.id, job=job, revision=draw(st.integers(1, 60))),
+        stored=Stored(id=job.id, job=job, revision=draw(st.sampled_from((2, 20, 50)))),
         lease=HERE,
         authoritative=draw(st.booleans()),
-        mine=mine,
-        leases=known,
-        delivery=draw(st.integers(1, 99)),
-        deliveries=draw(st.integers(1, 2000)),
+        mine=frozenset() if draw(st.booleans()) else frozenset([*job.status.running][:1]),
+        leases=draw(st.sampled_from(known)),
+        delivery=7,
+        deliveries=draw(st.sampled_from((1, 3, 2000))),
     )
 
 
 @st.composite
-def looks(draw: st.DrawFn, jobs: st.SearchStrategy[Job] = jobs()) -> tuple[Hint, Facts]:
+def looks(draw: st.DrawFn, jobs: st.SearchStrategy[Job] = any_job) -> tuple[Hint, Facts]:
     job = draw(jobs)
     return draw(hints(job)), draw(facts_about(job))
 

@@ -15,7 +15,7 @@ from natsched.core.executions import ExecutionStatus
 from natsched.core.jobs import MAX_MANUAL, ExecutionId, Job, Manual, Plan, Running, Spec, Status
 from natsched.core.schedules import Interval, Once, gap
 from natsched.errors import TooManyEntries
-from tests.core.strategies import HERE, JOB, due_jobs, instant_of, jobs, moments, schedules, specs, times
+from tests.core.strategies import HERE, JOB, due_jobs, instant_of, jobs, moments, specs, times
 from tests.factories import NOON, make_job, make_spec
 
 HOUR = timedelta(hours=1)
@@ -39,7 +39,7 @@ def changes(draw: st.DrawFn) -> tuple[Job, Job | None, datetime]:
             changed = resume(job, now)
         case _:
             changed = Change(job=trigger(job, ExecutionId("by-hand"), {"a": 1}, now))
-    return job, changed and changed.job, now
+    return job, None if changed is None else changed.job, now
 
 
 # Properties

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from natsched.core.deciding import Facts, decide
@@ -33,22 +33,20 @@ from tests.core.strategies import (
     HERE,
     JOB,
     LEASES,
-    UID,
     due_jobs,
+    durations,
     facts_about,
     hints,
     instant_of,
     jobs,
     looks,
-    manual_id,
     moments,
     repeating,
     resolve,
     specs,
-    times,
     written,
 )
-from tests.factories import HOURLY, NOON, make_job, make_plan_hint, make_record, make_run_hint
+from tests.factories import NOON, make_job, make_plan_hint, make_record, make_run_hint
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
@@ -140,7 +138,7 @@ def test_no_run_is_early(look: tuple[Hint, Facts], live: dict[LeaseId, bool], re
         assert known.plan.due is not None
         assert due == known.plan.due or known.plan.due < due <= facts.now
         assert due == known.plan.due or instant_of(job, due - timedelta(microseconds=1)) == due
-        assert decision.start == start_of(job, due)
+        assert decision.start == start_of(job, decision.running.due)
 
 
 @given(looks(), ends, records)
@@ -257,13 +255,14 @@ def test_whatever_a_plan_comes_to_no_instant_is_lost_and_none_is_silent(
 @given(due_jobs(specs(repeating)), st.data())
 def test_a_plan_that_is_not_late_runs_as_it_is(job: Job, data: st.DataObject) -> None:
     """However far its jitter moves the start from the due."""
-    assert job.status.plan.due is not None
+    due = job.status.plan.due
+    assert due is not None
     job = replace(job, status=replace(job.status, running={}))
-    late = data.draw(st.timedeltas(-SECOND, timedelta(seconds=min(1.0, job.spec.tolerance))))
-    facts = replace(data.draw(facts_about(job)), now=start_of(job, job.status.plan.due) + late)
+    late = data.draw(durations(-SECOND, timedelta(seconds=min(1.0, job.spec.tolerance))))
+    facts = replace(data.draw(facts_about(job)), now=start_of(job, due) + late)
     decision = resolve(plan_hint_of(job), facts, live={})
     assert isinstance(decision, Claim)
-    assert decision.running.due == job.status.plan.due
+    assert decision.running.due == due
     assert not decision.records
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import assume, given
@@ -28,7 +29,7 @@ outcomes = st.builds(
 )
 
 
-def running_job(**spec: object) -> Job:
+def running_job(**spec: Any) -> Job:
     status = Status(plan=Plan(n=2, due=NOON), running={FIRST: Running(token=3, due=NOON, lease=HERE, attempt=2)})
     return make_job(status=status, **spec)
 

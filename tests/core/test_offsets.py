@@ -22,7 +22,9 @@ def estimates(base: float, drawn: Sequence[tuple[float, float]], kept: OffsetFil
 
 
 @given(bases, st.lists(trips, min_size=1, max_size=20))
-def test_an_estimate_is_off_by_half_of_the_shortest_trip_at_most(base: float, drawn: list[tuple[float, float]]) -> None:
+def test_an_estimate_is_off_by_half_of_the_shortest_trip_at_most(
+    base: float, drawn: list[tuple[float, float]]
+) -> None:
     for number, estimate in enumerate(estimates(base, drawn, OffsetFilter()), 1):
         shortest = min(trip for trip, _ in drawn[max(0, number - KEPT) : number])
         assert abs(estimate - base) <= shortest / 2 + 1e-6

@@ -5,14 +5,14 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from natsched.core.executions import ExecutionStatus
 from natsched.core.jobs import ExecutionId, Job, Manual, Plan, Running, Spec, Status
 from natsched.core.planning import LATE, next_plan, plan_hint, replan, same_work, settle, start_of, take
 from natsched.core.schedules import Interval, Once, gap, instants
-from tests.core.strategies import crons, due_jobs, instant_of, intervals, jobs, moments, repeating, specs, times
+from tests.core.strategies import due_jobs, instant_of, jobs, moments, repeating, specs, times
 from tests.factories import NOON, make_job, make_spec
 
 HOUR = timedelta(hours=1)

@@ -7,7 +7,7 @@ knows what must hold at every moment, from nothing but the writes and starts tha
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final, TypeAlias
@@ -59,6 +59,17 @@ class Task:
     message: Message
     steps: Steps
     until: datetime | None = None
+
+
+@dataclass(slots=True)
+class Look:
+    """What is known of one hint while it is decided on."""
+
+    stored: Stored
+    authoritative: bool = False
+    leases: dict[LeaseId, bool] = field(default_factory=dict)
+    record: Record | None = None
+    record_known: bool = False
 
 
 @dataclass(slots=True, eq=False)
@@ -168,52 +179,50 @@ class World:
 
     def handle(self, replica: Replica, message: Message) -> Steps:
         """See a delivery through, as the dispatcher does."""
-        stored, authoritative = self.read((yield None)), False
-        leases: dict[LeaseId, bool] = {}
-        record, record_known = None, False
-        while True:
-            if replica.stopping:
-                self.nak(message)
-                return
-            facts = Facts(
-                now=self.now,
-                stored=stored,
-                lease=replica.lease,
-                authoritative=authoritative,
-                mine=replica.active,
-                leases=leases,
-                record=record,
-                record_known=record_known,
-                delivery=message.seq,
-                deliveries=message.deliveries,
-            )
-            match decide(message.hint, facts):
+        look = Look(self.read((yield None)))
+        while not replica.stopping:
+            match decide(message.hint, self.facts(replica, message, look)):
                 case Drop():
-                    self.ack(message)
-                    return
+                    return self.ack(message)
                 case HandBack(delay=delay):
-                    self.nak(message, delay)
-                    return
-                case AskLeases(leases=asked):
-                    leases.update({lease: lease in self.live for lease in asked})
-                    yield None
-                    continue
-                case AskRecord(execution=execution, attempt=attempt):
-                    record, record_known = self.records.get((execution, attempt)), True
+                    return self.nak(message, delay)
+                case (AskLeases() | AskRecord()) as question:
+                    self.answer(question, look)
                     yield None
                     continue
                 case Settle() as settle:
-                    if (yield from self.settle(settle, stored)):
-                        self.ack(message)
-                        return
+                    if (yield from self.settle(settle, look.stored)):
+                        return self.ack(message)
                 case Claim() as claim:
-                    if (yield from self.claim(replica, message, claim, stored)):
-                        return
+                    if (yield from self.claim(replica, message, claim, look.stored)):
+                        return None
                 case Wait(until=until):
                     yield until
                 case ReadAgain():
                     yield None
-            stored, authoritative, record_known, leases = self.stored, True, False, {}
+            look = Look(self.stored, authoritative=True)
+        return self.nak(message)
+
+    def facts(self, replica: Replica, message: Message, look: Look) -> Facts:
+        return Facts(
+            now=self.now,
+            stored=look.stored,
+            lease=replica.lease,
+            authoritative=look.authoritative,
+            mine=replica.active,
+            leases=look.leases,
+            record=look.record,
+            record_known=look.record_known,
+            delivery=message.seq,
+            deliveries=message.deliveries,
+        )
+
+    def answer(self, question: AskLeases | AskRecord, look: Look) -> None:
+        match question:
+            case AskLeases(leases=asked):
+                look.leases.update({lease: lease in self.live for lease in asked})
+            case AskRecord(execution=execution, attempt=attempt):
+                look.record, look.record_known = self.records.get((execution, attempt)), True
 
     def settle(self, settle: Settle, stored: Stored) -> Generator[datetime | None, Luck, bool]:
         self.keep(*settle.records)
@@ -391,7 +400,8 @@ class World:
         known = {message.hint.key for message in self.deliveries} | {
             execution_of(message.hint) for message in self.deliveries
         }
-        for repair in [*inspect(stored, plan and pending(plan), sight), *filter(None, strays)]:
+        scheduled = None if plan is None else pending(plan)
+        for repair in [*inspect(stored, scheduled, sight), *filter(None, strays)]:
             match repair:
                 case Delete(seq=seq):
                     gone = [subject for subject, message in self.schedules.items() if message.seq == seq]
@@ -423,7 +433,7 @@ class World:
         for number, message in enumerate(self.ready()):
             self.take(self.replicas[number % 3], message)
         tasks = [(replica, task) for replica in self.replicas for task in replica.tasks]
-        return any([self.step(replica, task, Luck.FINE) for replica, task in tasks])
+        return sum(self.step(replica, task, Luck.FINE) for replica, task in tasks) > 0
 
     def ready(self) -> list[Message]:
         """List the deliveries that a replica could take now."""
@@ -437,7 +447,11 @@ class World:
             return True
         hint = plan_hint(job, 0)
         overdue = hint is not None and hint.start <= self.now
-        return not overdue and not job.status.manual and not any(self.must_end(job, e) for e in job.status.running.values())
+        return (
+            not overdue
+            and not job.status.manual
+            and not any(self.must_end(job, e) for e in job.status.running.values())
+        )
 
     def must_end(self, job: Job, entry: Running) -> bool:
         return entry.manual or job.spec.is_active(self.now)
@@ -459,8 +473,3 @@ def pending(message: Message) -> Pending:
 
 def execution_of(hint: Hint) -> str:
     return f"{hint.uid}-{hint.n}" if isinstance(hint, PlanHint) else hint.execution
-
-
-def with_schedule(spec: Spec, wanted: Spec) -> Spec:
-    """Return the spec with the schedule of another: the policies of a job stay what they were."""
-    return replace(spec, schedule=wanted.schedule)

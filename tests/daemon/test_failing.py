@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from natsched.core.executions import ExecutionStatus
 from natsched.core.schedules import Cron, Interval, Once
-from natsched.daemon.events import HandedBack, LeaseLost, Quarantined, Repaired
+from natsched.daemon.events import HandedBack, LeaseLost, Quarantined, Repaired, ZonesDiffer
 from natsched.errors import Unavailable
 from tests.daemon.harness import World, in_a_world
 
@@ -200,3 +200,14 @@ async def test_a_job_whose_handler_comes_with_the_next_deploy_waits_for_it(world
     world.handler("new")
     await world.clock.sleep(10)
     assert len(world.calls) == 1
+
+
+@in_a_world
+async def test_replicas_that_differ_in_their_zone_data_are_told_of(world: World) -> None:
+    await world.start("r1")
+    await world.clock.sleep(1)
+    assert world.told(ZonesDiffer) == []
+    about = b'{"replica": "old", "tzdata": "2019.1"}'
+    await world.backend.locks.create("lease.old.1", about, ttl=timedelta(hours=1))
+    await world.clock.sleep(31)
+    assert world.told(ZonesDiffer)[0].replicas["2019.1"] == ("old",)

@@ -18,8 +18,7 @@ from tests.cli.running import CHECKOUT, Process, started
 DEPLOY = CHECKOUT / "deploy"
 ROLES = ("admin", "replica", "runner", "client", "reader")
 PASSWORDS = {f"NATS_{role.upper()}_PASSWORD": f"p{role}" for role in ROLES}
-_TRACED = re.compile(r" - (cid:\d+) -.* <<- \[(\w+) (.*)\]$")
-_USER = re.compile(r'"user":"(\w+)"')
+_PUBLISHED = re.compile(r'"NATSCHED/user:(\w+)" - <<- \[H?PUB (\S+) ')
 _LINE = re.compile(r'\s+"(\S+)"$')
 _LIST = re.compile(r"([A-Z_]+): ")
 
@@ -87,23 +86,15 @@ def serving(folder: Path, server: EmbeddedServer, role: str) -> Iterator[Process
 
 def published(server: EmbeddedServer) -> Mapping[str, set[str]]:
     """Return the subjects that each role published on since the server's log began."""
-    users: dict[str, str] = {}
     subjects: dict[str, set[str]] = {role: set() for role in ROLES}
-    for line in server.log_path.read_text().splitlines():
-        found = _TRACED.search(line)
-        if found is None:
-            continue
-        cid, verb, rest = found.groups()
-        if verb == "CONNECT" and (user := _USER.search(rest)):
-            users[cid] = user[1]
-        elif verb in ("PUB", "HPUB") and cid in users:
-            subjects[users[cid]].add(rest.split()[0])
+    for role, subject in _PUBLISHED.findall(server.log_path.read_text()):
+        subjects[role].add(subject)
     return subjects
 
 
 def violations(server: EmbeddedServer) -> list[str]:
     """Return what the server denied."""
-    return [line for line in server.log_path.read_text().splitlines() if "Violation" in line]
+    return [line for line in server.log_path.read_text().splitlines() if "Violation" in line and "[ERR]" in line]
 
 
 def allowed(name: str) -> list[str]:

@@ -359,8 +359,8 @@ async def test_a_cluster_replicates_all_of_it_and_stands_the_loss_of_a_leader(tm
         lost.kill()
         with fail_after(40):
             assert await one.provision(replicated, Limits()) == ()
-            await provision_consumer(one.connection, replicated, "more")
-            await one.backend.locks.create("still", b"works", ttl=TTL)
+            await _eventually(lambda: provision_consumer(one.connection, replicated, "more"))
+            await _eventually(lambda: one.backend.locks.create("still", b"works", ttl=TTL))
 
 
 async def test_ten_at_once_on_a_cluster_make_one_topology(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ async def connection(server: EmbeddedServer) -> AsyncIterator[Connection]:
 
 @pytest.fixture
 async def inbox(connection: Connection) -> AsyncIterator[Inbox]:
-    inbox = Inbox(connection.nc, timeout=5)
+    inbox = Inbox(connection.nc, timeout=30)
     await inbox.open()
     yield inbox
     await inbox.close()
