@@ -94,10 +94,10 @@ def definition(job: str, when: When, what: What) -> dict[str, Any]:
 def json_value(text: str, *, field: str) -> Any:  # noqa: ANN401 - any JSON
     """Return the JSON that the text is."""
     try:
-        value = json.loads(text, parse_constant=_no_constant)
-        json.dumps(value, ensure_ascii=False).encode()
+        value = json.loads(text)
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
-        reason = str(error) if isinstance(error, json.JSONDecodeError | _NotJson) else "it cannot be stored"
+        reason = str(error) if isinstance(error, json.JSONDecodeError) else "it cannot be stored"
         raise InvalidJob(f"""is no JSON ({reason}): text needs quotes, as in '"text"'""", field=field) from None
     return value
 
@@ -121,14 +121,6 @@ def instant_of(text: str, *, field: str) -> datetime:
         raise InvalidJob(str(error.details["problems"][0].reason), field=field) from None
     found: datetime = schedule.at
     return found
-
-
-class _NotJson(ValueError):
-    pass
-
-
-def _no_constant(name: str) -> None:
-    raise _NotJson(f"{name} is no number of JSON")
 
 
 def _given(options: When | What) -> dict[str, Any]:

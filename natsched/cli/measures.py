@@ -12,7 +12,7 @@ def instant(value: datetime | None) -> str:
     if value is None:
         return "-"
     text = value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    return f"{text}.{value.microsecond // 1000:03d}Z" if value.microsecond else f"{text}Z"
+    return f"{text}.{value.microsecond // 1000:03d}Z" if value.microsecond >= 1000 else f"{text}Z"
 
 
 def time_of_day(value: datetime) -> str:

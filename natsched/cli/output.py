@@ -1,6 +1,7 @@
 """Where results go: JSON or text to stdout, everything else to stderr.
 
-On a terminal tables are rich; elsewhere they are plain columns, never cut or wrapped, for `grep` and `awk`.
+On a terminal tables are rich, and leave out their last columns where it is narrow; elsewhere they are plain
+columns, never cut or wrapped, for `grep` and `awk`.
 """
 
 import json
@@ -34,6 +35,9 @@ STYLES: Final[Mapping[str, str]] = {
     "lost": "red",
     "dead": "bold red",
 }
+
+_FOLDED: Final = 4
+_GAP: Final = 3
 
 Cells: TypeAlias = Sequence[str]
 
@@ -130,12 +134,23 @@ def _rich_table(columns: Cells, rows: Sequence[Cells]) -> None:
     from rich import box
     from rich.table import Table
 
+    terminal = console()
+    kept = _fitting([columns, *rows], terminal.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for column in columns:
+    for column in columns[:kept]:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(_styled(cell, STYLES.get(cell, "")) for cell in row))
-    console().print(table)
+        table.add_row(*(_styled(cell, STYLES.get(cell, "")) for cell in row[:kept]))
+    terminal.print(table)
+
+
+def _fitting(rows: Sequence[Cells], width: int) -> int:
+    """Return how many columns fit, the first few in any case: those are folded."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    kept = len(widths)
+    while kept > _FOLDED and sum(widths[:kept]) + _GAP * (kept - 1) > width:
+        kept -= 1
+    return kept
 
 
 def _plain_lines(rows: Sequence[Cells]) -> Iterable[str]:

@@ -12,8 +12,8 @@ from natsched.clock import SystemClock
 from natsched.core.executions import Record
 from natsched.core.schedules import Cron, Interval, Schedule, describe
 
-_JOB_COLUMNS: Final = ("ID", "STATE", "SCHEDULE", "NEXT RUN", "RUNNING", "RUNS", "LAST", "HANDLER", "QUEUE")
-_RECORD_COLUMNS: Final = ("DUE", "JOB", "EXECUTION", "ATTEMPT", "STATUS", "LAG", "DURATION", "REPLICA", "WHY")
+_JOB_COLUMNS: Final = ("ID", "STATE", "NEXT RUN", "SCHEDULE", "LAST", "RUNS", "RUNNING", "HANDLER", "QUEUE")
+_RECORD_COLUMNS: Final = ("DUE", "JOB", "EXECUTION", "STATUS", "WHY", "LAG", "DURATION", "ATTEMPT", "REPLICA")
 
 
 def job_rows(views: Sequence[JobView]) -> tuple[Cells, Iterable[Cells]]:
@@ -22,11 +22,11 @@ def job_rows(views: Sequence[JobView]) -> tuple[Cells, Iterable[Cells]]:
         (
             view.id,
             view.state,
-            describe(view.schedule),
             instant(view.next_run),
-            str(len(view.running)),
-            str(view.runs),
+            describe(view.schedule),
             view.last.status.value if view.last else "-",
+            str(view.runs),
+            str(len(view.running)),
             view.handler or "-",
             view.queue,
         )
@@ -42,12 +42,12 @@ def record_rows(records: Sequence[Record]) -> tuple[Cells, Iterable[Cells]]:
             instant(record.due),
             record.job,
             record.execution,
-            str(record.attempt) if record.attempt else "-",
             record.status.value,
+            why(record) or "-",
             span(record.lag),
             span(record.duration),
+            str(record.attempt) if record.attempt else "-",
             record.replica or "-",
-            why(record),
         )
         for record in records
     ]

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
-from typing import Unpack
+from typing import Final, Unpack
 
 from pydantic import JsonValue
 
@@ -19,7 +19,8 @@ from natsched.errors import InvalidJob
 from natsched.ports import Backend
 from natsched.protocol.operations import Ensured, Operations
 
-_CHUNK = 256
+_CHUNK: Final = 256
+_FARTHEST: Final = 100_000
 
 
 class Client:
@@ -128,13 +129,21 @@ class Client:
         if execution is not None and job is None:
             raise InvalidJob("an execution is looked up with its job: give both", field="job")
         records: list[Record] = []
-        if job is not None:
+        if job is not None and not missed:
             stored = await self._backend.jobs.read(job_id(job))
             records += [one for one in _running(stored) if execution in (None, one.execution)]
-        records += await self._backend.history.list(job, execution, limit=limit)
-        if missed:
-            records = [record for record in records if record.status in DID_NOT_RUN]
+        records += await self._recorded(job, execution, limit, missed=missed)
         return records[:limit]
+
+    async def _recorded(self, job: str | None, execution: str | None, limit: int, *, missed: bool) -> Sequence[Record]:
+        """Read the history back as far as it takes to find `limit` records of the kind that is asked for."""
+        asked = limit
+        while True:
+            found = await self._backend.history.list(job, execution, limit=asked)
+            wanted = [record for record in found if record.status in DID_NOT_RUN] if missed else found
+            if len(wanted) >= limit or len(found) < asked or asked >= _FARTHEST:
+                return wanted
+            asked *= 4
 
     def _scan(self, prefix: str, chunk: int, after: str | None) -> AsyncIterator[Sequence[Stored]]:
         checked = job_id(prefix) if prefix else ""

@@ -12,6 +12,7 @@ from natsched.core.executions import FAILURES, ExecutionStatus, Record
 from natsched.core.jobs import ExecutionId, Job, Running
 from natsched.core.planning import plan_hint
 from natsched.daemon.options import ReplicaOptions
+from natsched.daemon.owing import Debts
 from natsched.daemon.recalling import Recall
 from natsched.errors import BackendError, Conflict, Unavailable
 from natsched.logs import get_logger
@@ -34,6 +35,7 @@ class Books:
         self._options = options
         self.recall = Recall(options.prefetch)
         self._hinter = Hinter(backend.hints, clock, lead=options.lead)
+        self.debts = Debts(self._hinter, clock, limit=options.prefetch)
 
     async def write(self, job: Job, *, expected: int) -> int:
         """Write a document by compare-and-set, with a lost answer found out."""
@@ -54,12 +56,14 @@ class Books:
             await self._again(partial(self._backend.history.create, record, ttl=self._retention(record.status)))
 
     async def owe(self, job: Job, revision: int) -> None:
-        """Publish the hint that the document's plan is owed; what fails is the reconciler's to repair."""
+        """Publish the hint that the document's plan is owed; without an answer it is tried again in passing."""
         hint = plan_hint(job, revision)
         if hint is None:
             return
         try:
-            await self._again(lambda: self._hinter.hint(hint))
+            await self._hinter.hint(hint)
+        except Unavailable:
+            self.debts.add(hint)
         except BackendError as error:
             log.warning(
                 "a hint could not be published; the reconciler will",

@@ -107,6 +107,10 @@ class Dispatcher:
         """Whether another execution of the queue could run here now."""
         return self._slots[queue].free > 0
 
+    async def pay_debts(self) -> None:
+        """Publish, for ever, the hints that could not be published at once."""
+        await self._books.debts.run()
+
     async def run(self, runs: asyncio.TaskGroup) -> None:
         """Dispatch for ever; the runs are tasks of `runs`, which outlives this."""
         while True:

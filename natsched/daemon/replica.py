@@ -92,6 +92,7 @@ class Replica:
             await services.start(self._leaseholder.run, name="hold the lease")
             services.start_soon(self._supervise, "keep the time", self._timekeeper.run)
             services.start_soon(self._supervise, "keep the deliveries", self._keeper.run)
+            services.start_soon(self._supervise, "pay what is owed", self._dispatcher.pay_debts)
             await self._ensure_declared()
             async with asyncio.TaskGroup() as runs:
                 async with anyio.create_task_group() as intakes:

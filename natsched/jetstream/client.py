@@ -64,7 +64,7 @@ class LastingClient(WireClient):
         if self._flush_queue is not None:  # else nothing was ever opened
             await self._close(Client.CLOSED, do_cbs=False)
         if self._transport is not None:  # left open where a first connection was broken off
-            self._transport.close()
+            self._transport.close()  # type: ignore[no-untyped-call]
 
     def revive(self) -> None:
         """Begin to reconnect, whatever state the client is in."""
@@ -76,6 +76,12 @@ class LastingClient(WireClient):
         if task is not None and not task.done() and task is not asyncio.current_task():
             task.cancel()
         self._reconnection_task = asyncio.get_running_loop().create_task(self._attempt_reconnect())
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether it is connected, or something is under way that will end in that."""
+        task = self._reconnection_task
+        return self.is_connected or self._ending or (task is not None and not task.done())
 
     async def answers(self, limit: float) -> bool:
         """Say whether the server answers a ping within `limit` seconds; True if there is none to ask."""
@@ -101,7 +107,7 @@ class LastingClient(WireClient):
 
     async def _connect_to_server(self, s: Srv) -> None:
         if self._transport is not None:  # of a try that failed, which nobody closes
-            self._transport.close()
+            self._transport.close()  # type: ignore[no-untyped-call]
         await super()._connect_to_server(s)
 
     async def _read_loop(self) -> None:

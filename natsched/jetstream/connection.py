@@ -159,7 +159,10 @@ class Connection:
         interval = self.options.ping_interval.total_seconds()
         while True:
             await sleep(interval)
-            if self.is_connected and not await self.nc.answers(interval):
+            if not self.nc.is_at_work:
+                _log.warning("Nobody is reconnecting to NATS, begin again.")
+                self.nc.revive()
+            elif self.nc.is_connected and not await self.nc.answers(interval):
                 _log.warning("NATS does not answer on this connection, connect again.")
                 self.nc.revive()
 
@@ -272,9 +275,7 @@ def _call(callbacks: Callbacks) -> None:
 def _fatal(error: Exception) -> NatschedError | None:
     """Return what to raise for an error of the first connection that waiting cannot cure."""
     if isinstance(error, ssl.SSLCertVerificationError):
-        return BackendError(
-            f"The server's certificate is not trusted ({error.verify_message}): set `nats.tls.ca`."
-        )
+        return BackendError(f"The server's certificate is not trusted ({error.verify_message}): set `nats.tls.ca`.")
     if isinstance(error, nats.errors.SecureConnWantedError):
         return BackendError("TLS is wanted, but the server does not offer it: correct one of the two.")
     if isinstance(error, ImportError):

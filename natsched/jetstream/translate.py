@@ -34,7 +34,6 @@ _SILENT: Final = (
     nats.errors.OutboundBufferLimitError,
     nats.errors.StaleConnectionError,
     nats.js.errors.NoStreamResponseError,
-    nats.js.errors.ServiceUnavailableError,
     nats.js.errors.TooManyStalledMsgsError,
 )
 
@@ -54,10 +53,12 @@ def translate(error: BaseException) -> BaseException:
         return error
     if isinstance(error, nats.js.errors.KeyWrongLastSequenceError):
         return Conflict()
-    if isinstance(error, nats.js.errors.APIError) and not isinstance(error, nats.js.errors.KeyValueError):
-        return api_error(_number(error, "code"), _number(error, "err_code"), str(error.description or ""))
     if isinstance(error, nats.js.errors.NotFoundError):
-        return NotFound(str(error))
+        return api_error(404, _number(error, "err_code"), _description(error))
+    if isinstance(error, nats.js.errors.ServiceUnavailableError):
+        return api_error(503, _number(error, "err_code"), _description(error))
+    if isinstance(error, nats.js.errors.APIError):
+        return api_error(_number(error, "code"), _number(error, "err_code"), _description(error))
     if isinstance(error, (*_SILENT, TimeoutError)):
         return Unavailable(f"{Unavailable.__doc__} ({_text(error)})")
     if isinstance(error, nats.errors.Error):
@@ -81,9 +82,7 @@ def api_error(code: int, err_code: int, description: str) -> BackendError:
             **details,
         )
     if code == 503 or err_code in _TRANSIENT:
-        return Unavailable(
-            f"JetStream cannot answer now: {description or 'no leader'} ({err_code}).", **details
-        )
+        return Unavailable(f"JetStream cannot answer now: {description or 'no leader'} ({err_code}).", **details)
     if code == 404:
         return NotFound(description or None, **details)
     if code in (401, 403):
@@ -130,6 +129,10 @@ def _plain_error(error: nats.errors.Error) -> BackendError:
 
 def _text(error: BaseException) -> str:
     return str(error).removeprefix("nats: ") or type(error).__name__
+
+
+def _description(error: BaseException) -> str:
+    return str(getattr(error, "description", None) or "")
 
 
 def _number(error: BaseException, name: str) -> int:

@@ -26,7 +26,10 @@ def _records(stored: MemoryBackend) -> None:
         _record(2, ExecutionStatus.FAILED, error="KeyError: 'name'", traceback="Traceback:\n  line"),
         _record(3, ExecutionStatus.MISSED, attempt=0, number=5, reason="later than the tolerance"),
     ]
+    _keep(stored, *records)
 
+
+def _keep(stored: MemoryBackend, *records: Record) -> None:
     async def fill() -> None:
         async with stored:
             for record in records:
@@ -48,7 +51,8 @@ def test_list_of_a_job_and_a_limit(cli: Cli) -> None:
     assert cli.json("execution", "list", "another") == []
 
 
-def test_missed_shows_only_what_did_not_run_however_far_back(cli: Cli) -> None:
+def test_missed_shows_only_what_did_not_run_however_far_back(cli: Cli, stored: MemoryBackend) -> None:
+    _keep(stored, *(_record(hour) for hour in range(4, 10)))
     assert [one["execution"] for one in cli.json("execution", "list", "--missed", "--limit", "1")] == ["UID-3"]
 
 

@@ -31,7 +31,7 @@ def test_submit_of_a_job_that_exists_is_refused_with_5(cli: Cli) -> None:
 def test_list_shows_jobs_by_id(cli: Cli) -> None:
     cli.ok("job", "ensure", "a", "--every", "1h")
     lines = cli.ok("job", "list").out.splitlines()
-    assert lines[0].split()[:3] == ["ID", "STATE", "SCHEDULE"]
+    assert lines[0].split()[:3] == ["ID", "STATE", "NEXT"]
     assert [line.split()[0] for line in lines[1:]] == ["a", "billing.daily"]
     assert "cron 0 3 * * * UTC" in lines[2]
     assert [job["id"] for job in cli.json("job", "list")] == ["a", "billing.daily"]

@@ -45,6 +45,16 @@ def test_a_table_on_a_terminal_has_colours_and_fits(terminal: Terminal) -> None:
     assert "a.very.long.id" in written
 
 
+def test_a_narrow_terminal_shows_the_first_columns(terminal: Terminal) -> None:
+    columns = [f"COLUMN{number}" for number in range(9)]
+    with redirect_stdout(terminal):
+        Output().table(columns, [[f"cell{number}" for number in range(9)]])
+    lines = terminal.getvalue().splitlines()
+    assert len(lines) == 3
+    assert "cell4" in lines[2]
+    assert "cell7" not in lines[2]
+
+
 def test_no_color_is_heeded(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     with redirect_stdout(terminal):

@@ -144,6 +144,18 @@ async def test_executions_show_what_runs_and_what_ran(world: World) -> None:
 
 
 @in_a_world
+async def test_missed_runs_are_found_behind_many_that_ran(world: World) -> None:
+    world.handler()
+    await world.client.ensure_job("late", Cron("0 0 * * * *"), handler="h", catch_up="none", tolerance=1)
+    await world.clock.sleep(3 * 3600 + 5)
+    await world.start()
+    await world.client.ensure_job("often", Interval(seconds=1), handler="h")
+    await world.clock.sleep(60)
+    found = await world.client.executions(missed=True, limit=5)
+    assert [(record.job, record.status, record.number) for record in found] == [("late", "missed", 3)]
+
+
+@in_a_world
 async def test_a_handle_on_a_removed_jobs_execution_does_not_wait_for_ever(world: World) -> None:
     await world.client.ensure_job("a", Interval(hours=1), handler="h")
     handle = await world.client.trigger_job("a")

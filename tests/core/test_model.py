@@ -54,8 +54,10 @@ class Scheduler(RuleBasedStateMachine):
         super().__init__()
         self.world = World()
 
-    @initialize(spec=job_specs())
-    def begin(self, spec: Spec) -> None:
+    @initialize(spec=job_specs(), takes=st.sampled_from((0, 0, 9, 30)))
+    def begin(self, spec: Spec, takes: int) -> None:
+        """Create the job; what it does takes that many seconds, maybe longer than its period."""
+        self.world.takes = timedelta(seconds=takes)
         self.world.create(spec, Luck.FINE)
 
     # Time, the server and the replicas' work
@@ -65,13 +67,12 @@ class Scheduler(RuleBasedStateMachine):
         self.world.now += time
         self.world.fire()
 
-    @precondition(lambda self: self.world.schedules)
-    @rule(luck=lucks)
-    def time_passes_to_the_next_schedule(self, luck: Luck) -> None:
-        world = self.world
-        world.now = max(world.now, min(message.at for message in world.schedules.values()))
-        world.fire()
-        self.hints_are_taken(0, [luck] * 3)
+    @rule(things=st.integers(1, 4), drawn=st.lists(lucks, min_size=1, max_size=9))
+    def the_next_thing_falls_due_and_all_go_on(self, things: int, drawn: list[Luck]) -> None:
+        for _ in range(things):
+            self.world.now = min((at for at in self.world.waiting() if at > self.world.now), default=self.world.now)
+            for luck in drawn:
+                self.world.go_on(luck)
 
     @precondition(lambda self: self.world.deliveries)
     @rule(number=which, drawn=st.lists(lucks, min_size=1, max_size=12))
@@ -92,12 +93,6 @@ class Scheduler(RuleBasedStateMachine):
             for luck in drawn:
                 if task in replica.tasks and not world.step(replica, task, luck):
                     world.now = max(world.now, task.until or world.now)
-
-    @rule(luck=lucks)
-    def every_task_takes_a_step(self, luck: Luck) -> None:
-        for replica in self.world.replicas:
-            for task in list(replica.tasks):
-                self.world.step(replica, task, luck)
 
     # What goes wrong
 

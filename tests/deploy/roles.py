@@ -9,7 +9,7 @@ from pathlib import Path
 
 from natsched.client.client import Client
 from natsched.client.connecting import connect as connect_client
-from natsched.config import Settings, load
+from natsched.config import load
 from natsched.jetstream.connection import Connection, ConnectionOptions, connect
 from natsched.jetstream.identity import Identity
 from natsched.jetstream.server import EmbeddedServer, ServerOptions
@@ -40,28 +40,22 @@ def run_deployed(folder: Path, extra: str = "") -> Iterator[EmbeddedServer]:
 
 
 def variables(server: EmbeddedServer, role: str) -> dict[str, str]:
-    """Return the environment of a natsched in this role, with less patience than usual."""
+    """Return the environment of a natsched in this role, whose reconciler is in a hurry."""
     return {
         "NATSCHED_NATS__SERVERS": server.url,
         "NATSCHED_NATS__USER": role,
         "NATSCHED_NATS__PASSWORD": PASSWORDS[f"NATS_{role.upper()}_PASSWORD"],
         "NATSCHED_NATS__INBOX_PREFIX": f"_INBOX_{role}",
-        "NATSCHED_NATS__REQUEST_TIMEOUT": "1s",
         "NATSCHED_SCHEDULER__LEASE_TTL": "2s",
         "NATSCHED_SCHEDULER__RECONCILER_INTERVAL": "1s",
         "NATSCHED_SCHEDULER__RECONCILER_GRACE_PERIOD": "1s",
-        "NATSCHED_SCHEDULER__ADD_JOB_RETRY_BUDGET": "2s",
     }
 
 
-def settings(server: EmbeddedServer, role: str, **flags: object) -> Settings:
-    return load(None, {name.replace("__", "."): value for name, value in flags.items()}, variables(server, role))
-
-
 @asynccontextmanager
-async def client(server: EmbeddedServer, role: str) -> AsyncIterator[Client]:
+async def client(server: EmbeddedServer, role: str, flags: Mapping[str, object] | None = None) -> AsyncIterator[Client]:
     """Give a client that logged in as the role."""
-    async with connect_client(settings=settings(server, role)) as one:
+    async with connect_client(settings=load(None, flags, variables(server, role))) as one:
         yield one
 
 

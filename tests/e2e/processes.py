@@ -111,7 +111,7 @@ class Fleet:
         log = self.folder / f"{name}-{len(self.replicas)}.log"
         with log.open("wb") as stderr:
             popen = subprocess.Popen(
-                [sys.executable, "-m", "natsched", "serve", "--server", ",".join(self.urls)]
+                [sys.executable, "-m", "natsched", "serve", *(part for url in self.urls for part in ("--server", url))]
                 + ["--app", f"tests.e2e.app:{app}"],
                 cwd=self.folder,
                 env=environment(

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
-import nkeys
+import nkeys  # type: ignore[import-untyped]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

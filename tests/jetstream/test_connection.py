@@ -1,14 +1,16 @@
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import anyio
 import nats.errors
 import pytest
 from anyio import Event, create_task_group, current_time, fail_after
 from nats.aio.client import Server
+from nats.aio.msg import Msg
 
 from natsched.errors import BackendError, ConfigError, PermissionDenied, Unavailable
 from natsched.jetstream.api import call
@@ -95,8 +97,9 @@ async def test_each_identity_is_let_in(tmp_path: Path) -> None:
 async def test_a_file_that_holds_no_identity_is_named(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "empty"
     path.write_text("nothing\n")
+    options: Any = {kind: path}
     with fail_after(5), pytest.raises(ConfigError, match=f"The {kind} file .*empty cannot be used"):
-        async with connect(options_for(shared_server(), identity=Identity(**{kind: path}))):
+        async with connect(options_for(shared_server(), identity=Identity(**options))):
             pass
 
 
@@ -238,7 +241,7 @@ async def test_it_lives_on_when_its_user_is_taken_away_and_given_back(tmp_path: 
             await call(connection, "INFO")
 
 
-async def test_it_lives_on_after_an_exception_in_its_reader() -> None:
+async def test_it_lives_on_after_an_exception_in_its_reader(monkeypatch: pytest.MonkeyPatch) -> None:
     """nats-py's reader ends at any unexpected exception, and the client still says that it is connected."""
     with fail_after(20):
         async with connect(options_for(shared_server())) as connection:
@@ -246,11 +249,11 @@ async def test_it_lives_on_after_an_exception_in_its_reader() -> None:
             connection.on_reconnect(back.set)
             parse = connection.nc._ps.parse
 
-            async def poisoned(data: bytes = b"") -> None:
-                connection.nc._ps.parse = parse
+            async def poisoned(_data: bytes = b"") -> None:
+                monkeypatch.setattr(connection.nc._ps, "parse", parse)
                 raise ValueError("poison")
 
-            connection.nc._ps.parse = poisoned
+            monkeypatch.setattr(connection.nc._ps, "parse", poisoned)
             await connection.nc.publish("any")
             with pytest.raises((nats.errors.Error, TimeoutError)):
                 await connection.nc.rtt(timeout=1)
@@ -283,7 +286,7 @@ async def test_a_late_pong_does_not_end_the_connection(tmp_path: Path) -> None:
         async with connect(options_for(server, ping_interval=timedelta(seconds=30))) as connection:
             server.pause()
             with pytest.raises(nats.errors.TimeoutError):
-                await connection.nc.rtt(timeout=0.05)
+                await connection.nc.rtt(timeout=0.05)  # type: ignore[arg-type]
             back = Event()
             connection.on_reconnect(back.set)
             server.resume()
@@ -302,6 +305,36 @@ async def test_a_half_open_connection_is_found_and_replaced(tmp_path: Path) -> N
             await lost.wait()
             assert current_time() - started < 3
             server.resume()
+            await connection.wait_connected()
+            await call(connection, "INFO")
+
+
+async def test_data_that_a_dead_server_did_not_take_do_not_hold_up_the_reconnect(tmp_path: Path) -> None:
+    """nats-py waits for them without a limit before it reconnects."""
+    with run_server(tmp_path) as server, fail_after(20):
+        options = options_for(server, ping_interval=timedelta(seconds=0.5), connect_timeout=timedelta(seconds=0.5))
+        async with connect(options) as connection:
+            lost = Event()
+            connection.on_disconnect(lost.set)
+            server.pause()
+            for _ in range(30):
+                await connection.nc.publish("big", b"x" * 1_000_000)
+            await lost.wait()
+            server.resume()
+            await connection.wait_connected()
+            await call(connection, "INFO")
+
+
+async def test_a_reconnecting_that_died_is_begun_again(tmp_path: Path) -> None:
+    with run_server(tmp_path) as server, fail_after(20):
+        async with connect(options_for(server, ping_interval=timedelta(seconds=0.5))) as connection:
+            lost = Event()
+            connection.on_disconnect(lost.set)
+            server.kill()
+            await lost.wait()
+            assert connection.nc._reconnection_task is not None
+            connection.nc._reconnection_task.cancel()
+            await server.start_async()
             await connection.wait_connected()
             await call(connection, "INFO")
 
@@ -334,8 +367,8 @@ def test_secrets_do_not_show() -> None:
     assert "t0ken" not in repr(options)
 
 
-def _set(event: Event) -> Callable[[object], object]:
-    async def callback(_message: object) -> None:
+def _set(event: Event) -> Callable[[Msg], Awaitable[None]]:
+    async def callback(_message: Msg) -> None:
         event.set()
 
     return callback

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, cast
 
 import anyio
 import pytest
@@ -32,16 +32,16 @@ class Faulty:
     blind: bool = False
 
     async def create(self, key: str, value: bytes, *, ttl: timedelta) -> Lock:
-        return await self._call("create", self.locks.create(key, value, ttl=ttl))
+        return cast("Lock", await self._call("create", self.locks.create(key, value, ttl=ttl)))
 
     async def renew(self, lock: Lock, value: bytes, *, ttl: timedelta) -> Lock:
-        return await self._call("renew", self.locks.renew(lock, value, ttl=ttl))
+        return cast("Lock", await self._call("renew", self.locks.renew(lock, value, ttl=ttl)))
 
     async def release(self, lock: Lock) -> None:
         await self._call("release", self.locks.release(lock))
 
     async def get(self, key: str) -> tuple[bytes, int] | None:
-        return await self._call("get", self.locks.get(key))
+        return cast("tuple[bytes, int] | None", await self._call("get", self.locks.get(key)))
 
     async def list(self, prefix: str) -> Mapping[str, bytes]:
         return await self.locks.list(prefix)

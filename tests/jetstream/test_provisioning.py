@@ -270,7 +270,7 @@ async def test_a_consumer_of_one_queue_is_made_updated_and_checked() -> None:
     async with replica(topology, shared_server()) as one:
         with fail_after(10):
             with pytest.raises(Unavailable, match="stream not found"):
-                await provision_consumer(one.connection, topology, "default")
+                await provision_consumer(one.connection, topology, "default", limit=timedelta(seconds=0.1))
             await one.provision(topology)
             await provision_consumer(one.connection, topology, "new")
             await provision_consumer(one.connection, replace(topology, ack_wait=timedelta(seconds=9)), "new")

@@ -49,9 +49,13 @@ async def test_it_comes_back_after_a_kill(tmp_path: Path) -> None:
 
 
 async def test_async_with_starts_and_stops_it(tmp_path: Path) -> None:
-    async with EmbeddedServer(ServerOptions(store=tmp_path)) as server:
-        assert server.running
-    assert not server.running
+    server = EmbeddedServer(ServerOptions(store=tmp_path))
+    async with server:
+        pid = server.pid
+        assert pid is not None
+        os.kill(pid, 0)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
     assert not [name for name in os.listdir(tmp_path) if name.endswith(".ports")]  # noqa: PTH208 - async
 
 
