@@ -43,7 +43,9 @@ def test_the_readme_draws_the_table_of_the_lifecycle() -> None:
 
 def test_the_readme_names_only_commands_that_exist() -> None:
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    commands = {" ".join(match.split()) for match in re.findall(r"natsched ((?:job|execution|config) [a-z]+)", readme)}
+    commands = {
+        " ".join(match.split()) for match in re.findall(r"natsched ((?:job|execution|config) [a-z]+)", readme)
+    }
     sources = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "cli").glob("*.py"))
     for command in commands:
         assert f'"{command.split()[1]}"' in sources or f"def {command.split()[1]}" in sources, command

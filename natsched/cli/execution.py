@@ -1,6 +1,5 @@
 """`natsched execution`: the history of what ran, and of what did not."""
 
-from collections.abc import Sequence
 from typing import Annotated, Final
 
 import typer
@@ -11,13 +10,9 @@ from natsched.cli.forms import record_form
 from natsched.cli.output import Output
 from natsched.cli.parameters import command
 from natsched.cli.showing import record_details, record_rows
-from natsched.client.client import Client
-from natsched.core.executions import Record
 from natsched.errors import JobNotFound
 
 app: Final = typer.Typer(help="Look at what ran, and at what did not.", no_args_is_help=True)
-
-_DEEP: Final = 10_000
 
 
 @command(app, "list")
@@ -28,13 +23,7 @@ def list_executions(
     missed: Annotated[bool, typer.Option("--missed", help="Only runs that did not happen.")] = False,
 ) -> None:
     """List executions, the newest first; those that are running come first for a single job."""
-
-    async def question(client: Client) -> Sequence[Record]:
-        # of the newest records those missed are picked out: look at more than are shown
-        asked = max(limit, _DEEP) if missed else limit
-        return (await client.executions(job, limit=asked, missed=missed))[:limit]
-
-    records = ask(where, question)
+    records = ask(where, lambda client: client.executions(job, limit=limit, missed=missed))
     output = Output(json=where.json)
     if output.json:
         output.value([record_form(record) for record in records])

@@ -135,7 +135,9 @@ class Client:
         records += await self._recorded(job, execution, limit, missed=missed)
         return records[:limit]
 
-    async def _recorded(self, job: str | None, execution: str | None, limit: int, *, missed: bool) -> Sequence[Record]:
+    async def _recorded(
+        self, job: str | None, execution: str | None, limit: int, *, missed: bool
+    ) -> Sequence[Record]:
         """Read the history back as far as it takes to find `limit` records of the kind that is asked for."""
         asked = limit
         while True:

@@ -27,9 +27,7 @@ async def connect(
         yield Client(opened.backend, operations(opened, chosen), opened.clock)
 
 
-def settings_for(
-    servers: str | Sequence[str] | None, settings: Settings | None, config: Path | None
-) -> Settings:
+def settings_for(servers: str | Sequence[str] | None, settings: Settings | None, config: Path | None) -> Settings:
     """Return the settings that are meant: those given, or those of file and environment with these servers."""
     if settings is not None:
         return settings

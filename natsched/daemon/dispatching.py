@@ -53,6 +53,7 @@ from natsched.ports import Backend
 from natsched.targets.registry import Handler
 
 _OUTAGE_PAUSE: Final = timedelta(seconds=1)
+_NO_HANDLER: Final = timedelta(milliseconds=5)
 _SPILL: Final = timedelta(milliseconds=100)
 _LONGEST_SPILL: Final = timedelta(seconds=5)
 
@@ -330,11 +331,11 @@ class Dispatcher:
         name = job.spec.handler
         reason = f"no handler {name!r} here" if name else "no default handler here"
         self._observe(HandedBack(job=job.id, reason=reason))
-        self._spill(held)
+        self._spill(held, first=_NO_HANDLER)
 
-    def _spill(self, held: Held) -> None:
+    def _spill(self, held: Held, *, first: timedelta = _SPILL) -> None:
         """Hand back with a growing delay, so that an idle replica takes it."""
-        grown = _SPILL * 2 ** min(held.delivery.attempts - 1, 10)
+        grown = first * 2 ** min(held.delivery.attempts - 1, 10)
         self._nak(held, min(grown, _LONGEST_SPILL))
 
     def _ack(self, held: Held) -> None:

@@ -79,19 +79,25 @@ class Executor:
         """Run and return the outcome; None if this replica may not go on with it."""
         with active.scope:
             await self._wait(start)
-            if active.stopped is None and not self.may_go_on(active):
-                return None
-            active.started_at = started_at = self._clock.now()
-            context = self._context(active, job, entry, started_at)
-            lag = (started_at - start).total_seconds()
-            self._observe(
-                RunStarted(job=job.id, execution=active.execution, attempt=entry.attempt, due=entry.due, lag=lag)
-            )
-            ended = await self._call(active, handler, context, job.spec.timeout)
-            return self._outcome(ended, started_at)
+            if active.stopped is None:
+                return await self._run(active, handler, job, entry, start)
         if active.stopped == "shutdown":
             return self._interrupted(job, active.started_at)
         return None
+
+    async def _run(
+        self, active: Active, handler: Handler, job: Job, entry: Running, start: datetime
+    ) -> Outcome | None:
+        if not self.may_go_on(active):
+            return None
+        active.started_at = started_at = self._clock.now()
+        context = self._context(active, job, entry, started_at)
+        lag = (started_at - start).total_seconds()
+        self._observe(
+            RunStarted(job=job.id, execution=active.execution, attempt=entry.attempt, due=entry.due, lag=lag)
+        )
+        ended = await self._call(active, handler, context, job.spec.timeout)
+        return self._outcome(ended, started_at)
 
     def may_go_on(self, active: Active) -> bool:
         """Whether the lease under which the execution was claimed still lives."""

@@ -71,8 +71,22 @@ class Leaseholder:
                 continue
             if not self.is_held():
                 log.warning("the lease is lost", action="lease_lost", lease=self.lease)
+                former = self._lock
                 self.lost()
                 await self._take()
+                await self._end(former)
+
+    async def _end(self, former: Lock | None) -> None:
+        """End a lease that was lost: a renewal that nobody answered may have come through with the connection."""
+        if former is None:
+            return
+        with anyio.move_on_after(self._left() * _RENEW_AT):
+            try:
+                found = await self._locks.get(former.key)
+                if found is not None:
+                    await self._locks.release(Lock(key=former.key, revision=found[1]))
+            except BackendError as error:
+                log.debug("the lost lease ends by itself", action="lease_left", lease=former.key, error=str(error))
 
     def _left(self) -> float:
         return max(0.0, self._until - self._clock.monotonic())

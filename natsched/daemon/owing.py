@@ -42,8 +42,9 @@ class Debts:
     async def run(self) -> None:
         """Pay for ever."""
         while True:
-            await self._some.wait()
-            self._some = anyio.Event()
+            if not self._owed:
+                self._some = anyio.Event()
+                await self._some.wait()
             log.warning("hints cannot be published now; trying again", action="hints_owed", number=len(self._owed))
             pause = _PAUSE
             while self._owed:

@@ -78,9 +78,7 @@ def _check(name: str, path: Path, use: Callable[[], object]) -> None:
     try:
         use()
     except (OSError, ValueError, nats.errors.Error, nkeys.NkeysError) as error:
-        raise ConfigError(
-            f"The {name} file {path} cannot be used: {error or type(error).__name__}"
-        ) from error
+        raise ConfigError(f"The {name} file {path} cannot be used: {error or type(error).__name__}") from error
 
 
 def _credential(path: Path, index: int) -> bytes:

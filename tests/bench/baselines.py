@@ -31,12 +31,12 @@ async def own_schedules() -> None:
         done = anyio.Event()
 
         async def arrived(message: object) -> None:
-            lags.append(time.time() - float(message.data))  # type: ignore[attr-defined]  # noqa: TID251
+            lags.append(time.time() - float(message.data))  # type: ignore[attr-defined]
             if len(lags) == SCHEDULES:
                 done.set()
 
         await js.subscribe("at.due.*", durable="due", cb=arrived)
-        first = time.time() + 4  # noqa: TID251
+        first = time.time() + 4
         for number in range(SCHEDULES):
             at = first + number / 1000
             when = datetime.fromtimestamp(at, UTC).isoformat()
@@ -61,7 +61,7 @@ async def bare_loop() -> None:
         connection = await nats.connect(url)
         js = connection.jetstream()
         await js.add_stream(StreamConfig(name="BARE", subjects=["bare.>"], retention=RetentionPolicy.WORK_QUEUE))
-        body = json.dumps({"uid": "0" * 26, "n": 1, "at": datetime.now(UTC).isoformat()}).encode()  # noqa: TID251
+        body = json.dumps({"uid": "0" * 26, "n": 1, "at": datetime.now(UTC).isoformat()}).encode()
         for number in range(1000):
             await js.publish_async(f"bare.{number}", body)
         pull = await js.pull_subscribe("bare.>", durable="bare")
@@ -74,4 +74,3 @@ async def bare_loop() -> None:
                 rounds += 1
         say("baseline: a bare loop of pull, publish, ack", {"per_second": round(rounds / SECONDS)})
         await connection.close()
-

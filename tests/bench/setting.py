@@ -21,7 +21,10 @@ from natsched.jetstream.server import EmbeddedServer, ServerOptions
 @contextmanager
 def server() -> Iterator[str]:
     """Run a nats-server on an empty store and give its URL."""
-    with TemporaryDirectory(prefix="natsched-bench-") as folder, EmbeddedServer(ServerOptions(store=Path(folder))) as running:
+    with (
+        TemporaryDirectory(prefix="natsched-bench-") as folder,
+        EmbeddedServer(ServerOptions(store=Path(folder))) as running,
+    ):
         yield running.url
 
 

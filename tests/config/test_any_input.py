@@ -84,9 +84,7 @@ def test_tables_nested_a_thousand_deep_are_a_config_error() -> None:
     st.dictionaries(
         st.text().map(lambda name: f"NATSCHED_{name}")
         | st.sampled_from(sorted(all_keys())).map(lambda keys: "NATSCHED_" + "__".join(keys).upper())
-        | st.sampled_from(
-            ["NATSCHED_NATS", "NATSCHED_QUEUES", "NATSCHED_QUEUES__A__CONCURRENCY", "NATSCHED_CONFIG"]
-        ),
+        | st.sampled_from(["NATSCHED_NATS", "NATSCHED_QUEUES", "NATSCHED_QUEUES__A__CONCURRENCY", "NATSCHED_CONFIG"]),
         st.text() | st.sampled_from(["{}", "[", '{"a": {}}', "[" * 9000, "5s", '{"servers": "x"}', "NaN"]),
         max_size=4,
     )

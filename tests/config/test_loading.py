@@ -10,9 +10,7 @@ from natsched.errors import ConfigError
 from tests.config.writing import loaded, refusal, toml
 
 
-def test_without_any_source_the_settings_are_the_defaults(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_any_source_the_settings_are_the_defaults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert load(environ={}) == Settings()
 
@@ -102,9 +100,7 @@ def test_flags_may_be_lists_and_an_empty_one_was_not_given(tmp_path: Path) -> No
         ('"a\\nb.c" = 1', '"a\\nb.c" ({file}): unknown key'),
     ],
 )
-def test_an_unknown_key_is_named_with_its_file_and_what_was_meant(
-    tmp_path: Path, text: str, problem: str
-) -> None:
+def test_an_unknown_key_is_named_with_its_file_and_what_was_meant(tmp_path: Path, text: str, problem: str) -> None:
     (_, line) = refusal(tmp_path, text).splitlines()
     assert line == "  " + problem.format(file=tmp_path / "natsched.toml")
 
@@ -121,9 +117,7 @@ def test_an_unknown_key_is_named_with_its_file_and_what_was_meant(
         ("NATSCHED__ENV_FILE", None),
     ],
 )
-def test_an_unknown_variable_is_named_with_what_was_meant(
-    tmp_path: Path, name: str, meant: str | None
-) -> None:
+def test_an_unknown_variable_is_named_with_what_was_meant(tmp_path: Path, name: str, meant: str | None) -> None:
     (_, line) = refusal(tmp_path, "", None, **{name: "1"}).splitlines()
     hint = f': did you mean "{meant}"?' if meant else ""
     assert line.endswith(f" ({name}): unknown variable{hint}")

@@ -45,9 +45,7 @@ def test_what_is_shown_loads_as_the_same_settings(tmp_path: Path) -> None:
 @given(
     lead=st.integers(100, 60_000),
     seconds=st.integers(2, 600),
-    queues=st.dictionaries(
-        st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True), st.integers(1, 1000), min_size=1
-    ),
+    queues=st.dictionaries(st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True), st.integers(1, 1000), min_size=1),
     name=st.text(min_size=1),
 )
 def test_any_settings_are_shown_so_that_they_load_the_same(

@@ -23,9 +23,7 @@ SECRET = "hunter2-Zq9"
         f'[nats]\nservers = ["nats://user:{SECRET}@{SECRET}@host:4222"]',
     ],
 )
-@pytest.mark.parametrize(
-    "render", [repr, str, show, Settings.model_dump_json, lambda settings: repr(settings.nats)]
-)
+@pytest.mark.parametrize("render", [repr, str, show, Settings.model_dump_json, lambda settings: repr(settings.nats)])
 def test_no_rendering_of_the_settings_has_a_secret(
     tmp_path: Path, text: str, render: Callable[[Settings], str]
 ) -> None:

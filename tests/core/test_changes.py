@@ -15,7 +15,7 @@ from natsched.core.executions import ExecutionStatus
 from natsched.core.jobs import MAX_MANUAL, ExecutionId, Job, Manual, Plan, Running, Spec, Status
 from natsched.core.schedules import Interval, Once, gap
 from natsched.errors import TooManyEntries
-from tests.core.strategies import HERE, JOB, due_jobs, instant_of, jobs, moments, specs, times
+from tests.core.strategies import HERE, JOB, due_jobs, durations, instant_of, jobs, moments, specs, times
 from tests.factories import NOON, make_job, make_spec
 
 HOUR = timedelta(hours=1)
@@ -138,7 +138,7 @@ def test_an_update_keeps_the_plan_unless_schedule_or_queue_differ(job: Job, want
         assert (other.job.spec.active, other.job.spec.paused_until) == (job.spec.active, job.spec.paused_until)
 
 
-@given(jobs(specs(active=True, paused_until=None)), moments, st.timedeltas(timedelta(0), timedelta(days=1)))
+@given(jobs(specs(active=True, paused_until=None)), moments, durations(timedelta(0), timedelta(days=1)))
 def test_pause_and_resume_plan_the_first_instant_after_now_and_the_last_due(
     job: Job, now: datetime, later: timedelta
 ) -> None:

@@ -117,17 +117,25 @@ class Scheduler(RuleBasedStateMachine):
         else:
             self.world.deliveries.append(type(message)(message.hint, self.world.number(), message.at))
 
-    @rule(number=st.integers(0, 2))
-    def a_replica_dies(self, number: int) -> None:
-        self.world.crash(self.world.replicas[number])
+    @precondition(lambda self: self.world.busy())
+    @rule(number=which, at_once=st.booleans())
+    def a_replica_dies(self, number: int, at_once: bool) -> None:
+        busy = self.world.busy()
+        self.world.crash(busy[number % len(busy)])
+        if at_once:
+            self.the_leases_of_the_dead_end()
 
-    @rule(number=st.integers(0, 2))
+    @precondition(lambda self: self.world.busy())
+    @rule(number=which)
     def a_replica_is_suspended_past_its_lease(self, number: int) -> None:
-        self.world.suspend(self.world.replicas[number])
+        busy = self.world.busy()
+        self.world.suspend(busy[number % len(busy)])
 
-    @rule(number=st.integers(0, 2))
+    @precondition(lambda self: self.world.busy())
+    @rule(number=which)
     def a_replica_shuts_down(self, number: int) -> None:
-        self.world.shut_down(self.world.replicas[number])
+        busy = self.world.busy()
+        self.world.shut_down(busy[number % len(busy)])
 
     @rule()
     def the_leases_of_the_dead_end(self) -> None:

@@ -340,6 +340,11 @@ class World:
 
     # What befalls replicas
 
+    def busy(self) -> list[Replica]:
+        return [replica for replica in self.replicas if replica.active] or [
+            replica for replica in self.replicas if replica.tasks
+        ]
+
     def crash(self, replica: Replica) -> None:
         """End all it does at once; its lease ends later, and what it held comes again later."""
         for task in replica.tasks:

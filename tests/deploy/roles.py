@@ -53,7 +53,9 @@ def variables(server: EmbeddedServer, role: str) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def client(server: EmbeddedServer, role: str, flags: Mapping[str, object] | None = None) -> AsyncIterator[Client]:
+async def client(
+    server: EmbeddedServer, role: str, flags: Mapping[str, object] | None = None
+) -> AsyncIterator[Client]:
     """Give a client that logged in as the role."""
     async with connect_client(settings=load(None, flags, variables(server, role))) as one:
         yield one
@@ -72,7 +74,7 @@ async def connection(server: EmbeddedServer, role: str) -> AsyncIterator[Connect
 
 @contextmanager
 def serving(folder: Path, server: EmbeddedServer, role: str) -> Iterator[Process]:
-    """Run `natsched serve` as the role, with the handlers of `served.py` in the folder, and wait until it is ready."""
+    """Run `natsched serve` as the role, with the handlers of `served.py`, and give it once it is ready."""
     with started(folder, "serve", "--app", "served:registry", **variables(server, role)) as process:
         process.until('"ready"', stderr=True)
         yield process

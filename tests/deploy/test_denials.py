@@ -45,7 +45,12 @@ DENIED = {
 }
 OWN_INBOX = {role: f"_INBOX_{role}.x" for role in DENIED}
 UNHEARD = ["_INBOX.>", "_INBOX_admin.>", "scheduler.>", "$KV.>", "$JS.>", ">"]
-WRITES = ["$KV.SCHEDULER_JOBS.a", "$KV.SCHEDULER_EXECUTIONS.a", "scheduler.schedule.a", "scheduler.delivery.default.plan.a"]
+WRITES = [
+    "$KV.SCHEDULER_JOBS.a",
+    "$KV.SCHEDULER_EXECUTIONS.a",
+    "scheduler.schedule.a",
+    "scheduler.delivery.default.plan.a",
+]
 UNSAID = {
     "replica": ["elsewhere", "$KV.OTHER.a"],
     "runner": ["elsewhere", "$KV.OTHER.a"],
@@ -93,9 +98,9 @@ async def test_a_reader_that_writes_is_refused_in_bounded_time(tmp_path: Path) -
 
 @pytest.mark.parametrize("role", ["runner", "client", "reader"])
 async def test_on_an_empty_server_those_that_cannot_set_up_say_so_at_once(tmp_path: Path, role: str) -> None:
-    with run_deployed(tmp_path) as server, anyio.fail_after(5):
-        with pytest.raises(PermissionDenied, match=r"cannot be made.*STREAM\.CREATE"):
-            await _set_up(server, role)
+    refused = pytest.raises(PermissionDenied, match=r"cannot be made.*STREAM\.CREATE")
+    with run_deployed(tmp_path) as server, anyio.fail_after(5), refused:
+        await _set_up(server, role)
 
 
 async def test_who_may_write_one_job_may_wipe_them_all(tmp_path: Path) -> None:

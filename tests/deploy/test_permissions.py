@@ -143,7 +143,9 @@ async def _lose(server: EmbeddedServer, job: str) -> None:
 
 async def _see(server: EmbeddedServer, role: str, subject: str) -> None:
     with anyio.fail_after(DEADLINE):
-        while not _has_said(server, role, subject):
+        while True:
+            if _has_said(server, role, subject):
+                return
             await anyio.sleep(0.1)
 
 

@@ -146,14 +146,21 @@ def problems(
         if len(names) > 1:
             yield f"{job} has several executions of {due}: {names}"
     for tries in executions.values():
-        for first, second in pairwise(tries):
-            if first.how != "cancelled" and not any(first.within(absence) for absence in absences):
-                yield f"run twice without a death: {first} and {second}"
-            elif second.attempt <= first.attempt:
-                yield f"a second attempt with the number of the first: {first} and {second}"
+        yield from _doubled(tries, absences)
     for job, runs in jobs.items():
-        if may_overlap is not None and job.startswith(may_overlap):
-            continue
-        for first, second in pairwise(runs):
-            if second.started < first.until(absences):
-                yield f"overlapping: {first} and {second}"
+        if may_overlap is None or not job.startswith(may_overlap):
+            yield from _overlapping(runs, absences)
+
+
+def _doubled(tries: Sequence[Attempt], absences: Sequence[Absence]) -> Iterator[str]:
+    for first, second in pairwise(tries):
+        if first.how != "cancelled" and not any(first.within(absence) for absence in absences):
+            yield f"run twice without a death: {first} and {second}"
+        elif second.attempt <= first.attempt:
+            yield f"a second attempt with the number of the first: {first} and {second}"
+
+
+def _overlapping(runs: Sequence[Attempt], absences: Sequence[Absence]) -> Iterator[str]:
+    for first, second in pairwise(runs):
+        if second.started < first.until(absences):
+            yield f"overlapping: {first} and {second}"

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 import anyio
 
@@ -22,18 +22,19 @@ READY: Final = 15.0
 _PROBE: Final = 0.02
 
 
-async def until(
-    look: Callable[[], T | None] | Callable[[], Awaitable[T | None]], what: str, limit: float, *, probe: float = _PROBE
-) -> T:
+@overload
+async def until(look: Callable[[], Awaitable[T | None]], what: str, limit: float, *, probe: float = _PROBE) -> T: ...
+@overload
+async def until(look: Callable[[], T | None], what: str, limit: float, *, probe: float = _PROBE) -> T: ...
+async def until(look: Callable[[], Any], what: str, limit: float, *, probe: float = _PROBE) -> Any:
     """Look again and again until there is something; the time limit is in seconds."""
-    seen: Any = None
     with anyio.move_on_after(limit):
         while True:
             seen = look()
             if isinstance(seen, Awaitable):
                 seen = await seen
             if seen:
-                return seen  # type: ignore[no-any-return]
+                return seen
             await anyio.sleep(probe)
     raise AssertionError(f"not within {limit:g} s: {what}")
 
@@ -109,22 +110,22 @@ class Fleet:
     def launch(self, name: str, *, app: str = "registry", **variables: str) -> Replica:
         """Start a replica and return at once."""
         log = self.folder / f"{name}-{len(self.replicas)}.log"
+        command = [sys.executable, "-m", "natsched", "serve", "--app", f"tests.e2e.app:{app}"]
+        environ = {
+            "NATSCHED_NATS__SERVERS": ",".join(self.urls),
+            "NATSCHED_NATS__RECONNECT_MAX_DELAY": "1s",
+            "NATSCHED_REPLICA__NAME": name,
+            "NATSCHED_LOGS__LEVEL": os.environ.get("E2E_LOGS", "info"),
+            JOURNAL: str(self.folder / "journal"),
+            PARENT: str(os.getpid()),
+            **self.variables,
+            **variables,
+        }
         with log.open("wb") as stderr:
             popen = subprocess.Popen(
-                [sys.executable, "-m", "natsched", "serve", *(part for url in self.urls for part in ("--server", url))]
-                + ["--app", f"tests.e2e.app:{app}"],
+                command,
                 cwd=self.folder,
-                env=environment(
-                    **{
-                        "NATSCHED_REPLICA__NAME": name,
-                        "NATSCHED_NATS__RECONNECT_MAX_DELAY": "1s",
-                        "NATSCHED_LOGS__LEVEL": os.environ.get("E2E_LOGS", "info"),
-                        JOURNAL: str(self.folder / "journal"),
-                        PARENT: str(os.getpid()),
-                        **self.variables,
-                        **variables,
-                    }
-                ),
+                env=environment(**environ),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=stderr,
@@ -156,4 +157,3 @@ def fleet(folder: Path, *urls: str, **variables: str) -> Iterator[Fleet]:
             replica.popen.kill()
         for replica in running.replicas:
             replica.popen.wait(5)
-

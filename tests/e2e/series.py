@@ -30,7 +30,7 @@ class Series:
     jobs: int
     period: float
     number: int
-    first: datetime = field(default_factory=lambda: soon(1))
+    first: datetime = field(default_factory=lambda: soon(1.5))
     lasts: float = 0.0
     options: JobOptions = field(default_factory=JobOptions)
 

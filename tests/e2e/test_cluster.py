@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ async def _kill_the_leader_at_work(nodes: Sequence[EmbeddedServer], client: Clie
     for stream in STREAMS:
         state = await _state(nodes, stream)
         assert (state["config"]["num_replicas"], len(state["cluster"]["replicas"])) == (3, 2)
-    leader = await _leader(nodes)
+    leader = await until(lambda: _leader(nodes), "there is a leader", 5)
     await until(lambda: len(journal.attempts("free")) > 100, "jobs run", 10)
     leader.kill()
     killed = time.time()
@@ -55,9 +56,9 @@ async def _kill_the_leader_at_work(nodes: Sequence[EmbeddedServer], client: Clie
     await free.done(client, limit=ELECTION)
     assert await free.left_out(client, journal) == {}
     for stream in STREAMS:
-        await until(lambda one=stream: _is_whole(nodes, one), f"{stream} is whole again", 10)  # type: ignore[misc]
+        await until(partial(_is_whole, nodes, stream), f"{stream} is whole again", 10)
     late = [one for one in journal.attempts("free") if one.lag > 1]
-    assert all(killed - 1 < one.due.timestamp() < killed + ELECTION for one in late)
+    assert all(killed - 1 < one.due.timestamp() and one.lag < ELECTION for one in late)
     print(f"the largest lag: {max(journal.lags('free').values()):.2f} s; {len(late)} runs more than 1 s late")
     return killed
 
@@ -67,13 +68,13 @@ async def _state(nodes: Sequence[EmbeddedServer], stream: str) -> dict[str, Any]
         return dict(await call(connection, f"STREAM.INFO.{stream}", timeout=1))
 
 
-async def _leader(nodes: Sequence[EmbeddedServer]) -> EmbeddedServer:
-    """Return the node that leads the hints' stream, or nothing that counts as true while none does."""
+async def _leader(nodes: Sequence[EmbeddedServer]) -> EmbeddedServer | None:
+    """Return the node that leads the hints' stream; None while none does."""
     try:
         name = (await _state(nodes, "SCHEDULER"))["cluster"].get("leader")
     except BackendError:
         name = None
-    return next((node for node in nodes if node.options.name == name), None)  # type: ignore[return-value]
+    return next((node for node in nodes if node.options.name == name), None)
 
 
 async def _is_whole(nodes: Sequence[EmbeddedServer], stream: str) -> bool:

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import pairwise
 
 import anyio
 import anyio.to_thread
 import pytest
+from pydantic import JsonValue
 
 from natsched import Client, JobView, Once
 from natsched.jetstream.api import call
@@ -46,10 +48,14 @@ async def test_of_20_processes_that_ensure_one_job_at_once_one_creates_it(
     views = [await client.get_job(job) for job in ("same", "differing")]
     assert [view.generation for view in views] == [1, PROCESSES]
     for view in views:
-        await until(lambda job=view.id: len(journal.attempts(job)) >= 3, "it fires", 10)  # type: ignore[misc]
+        await until(partial(_fired, journal, view.id, 3), "it fires", 10)
         dues = [one.due for one in journal.attempts(view.id)]
         assert {later - earlier for earlier, later in pairwise(dues)} == {timedelta(seconds=1)}, "one chain"
     journal.check()
+
+
+def _fired(journal: Journal, job: str, number: int) -> bool:
+    return len(journal.attempts(job)) >= number
 
 
 @pytest.mark.parametrize(("lead", "held"), [("1s", 0), ("60s", 1200)])
@@ -153,7 +159,7 @@ async def _act(client: Client, action: str, job: str, due: datetime) -> JobView 
             await client.ensure_job(job, Once(due + timedelta(hours=1)), handler="work")
             return await client.get_job(job)
         case _:
-            changed = {"changed": True, "lasts": 0.05}
+            changed: JsonValue = {"changed": True, "lasts": 0.05}
             await client.ensure_job(job, Once(due), handler="work", payload=changed)
             return None
 

@@ -4,6 +4,7 @@ import time
 
 import anyio
 import pytest
+from pydantic import JsonValue
 
 from natsched import Client, ExecutionStatus, Once
 from natsched.jetstream.server import EmbeddedServer
@@ -31,9 +32,7 @@ async def test_an_outage_longer_than_leases_ends_in_recovery_without_a_restart(
     server: EmbeddedServer, client: Client, replicas: Fleet, journal: Journal, seconds: float
 ) -> None:
     began, back = await _outage(seconds, server, client, replicas, journal)
-    absences = [
-        Absence(pid=replica.pid, at=began, back=back + 1, frozen=False) for replica in replicas.replicas
-    ]
+    absences = [Absence(pid=replica.pid, at=began, back=back + 1, frozen=False) for replica in replicas.replicas]
     journal.check(*absences, may_overlap="free")
     for one in journal.attempts():
         assert one.how == "end" or one.within(absences[0]) or one.within(absences[1])
@@ -45,7 +44,7 @@ async def _outage(
 ) -> tuple[float, float]:
     """Kill the server while jobs run, bring it back and see that no instant is lost; return when that was."""
     await replicas.start("a", "b")
-    lasts = [seconds + 2, 0.2]
+    lasts: JsonValue = [seconds + 2, 0.2]
     await client.submit_job("long", Once(soon(0.5)), handler="work", payload={"lasts": lasts})
     number = int((seconds + 4) / 0.5)
     free = Series(prefix="free", jobs=20, period=0.5, number=number, lasts=0.05, options={"overlap": "allow"})

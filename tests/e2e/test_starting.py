@@ -27,6 +27,8 @@ pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
 OFTEN = timedelta(milliseconds=500)
 HOLDERS_LEASE = 2.0
+LIFE = 0.7
+"""Seconds for which a replica is left at work before it is restarted."""
 
 
 async def test_two_replicas_that_start_at_once_on_an_empty_server_agree(
@@ -69,7 +71,9 @@ async def test_replicas_start_within_its_lease_although_the_holder_of_the_lock_d
         with anyio.fail_after(HOLDERS_LEASE + 2):
             for replica in two:
                 await replica.ready()
-        print(f"both ready {time.time() - died:.2f} s after the death of a holder with a lease of {HOLDERS_LEASE:g} s")
+        print(
+            f"both ready {time.time() - died:.2f} s after the death of a holder with a lease of {HOLDERS_LEASE:g} s"
+        )
     await until(lambda: len(journal.attempts("declared.often")) >= 3, "the declared job fires", 10)
     _check_chain(journal.attempts("declared.often"), OFTEN)
     journal.check()
@@ -83,6 +87,7 @@ async def test_a_job_ensured_at_every_restart_more_often_than_its_period_fires_o
     restarts = 0
     with anyio.fail_after(6 * TICK):
         while len(journal.ended("declared.tick")) < 3:
+            await anyio.sleep(LIFE)
             replica.send(signal.SIGTERM)
             assert await replica.ended() == 0
             (replica,) = await replicas.start("a", app="declaring")

@@ -151,6 +151,13 @@ async def test_a_marker_is_never_trusted_where_the_lock_is_free(bench: Bench) ->
 
 
 @virtual
+async def test_a_marker_of_earlier_is_not_trusted_by_those_who_waited(bench: Bench) -> None:
+    assert await bench.once("earlier") is Outcome.OURS
+    await bench.locks.create(f"{KEY}.lock", b"dead", ttl=TTL)
+    assert await bench.once("heir") is Outcome.OURS
+
+
+@virtual
 async def test_a_holder_that_dies_is_followed_within_its_ttl(bench: Bench) -> None:
     await bench.locks.create(f"{KEY}.lock", b"dead", ttl=TTL)
     assert await bench.once("heir") is Outcome.OURS

@@ -6,12 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import anyio
 import pytest
+from anyio import fail_after
 
 from natsched.errors import BackendError
 from natsched.jetstream.api import call
 from natsched.jetstream.connection import connect
+from natsched.jetstream.identity import Identity
 from natsched.jetstream.server import EmbeddedServer, ServerOptions, find_binary
 from tests.servers import options_for, run_server
 
@@ -19,7 +20,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
 
 async def test_it_takes_a_free_port_and_serves_jetstream_from_its_folder(tmp_path: Path) -> None:
-    with run_server(tmp_path) as server, anyio.fail_after(20):
+    with run_server(tmp_path) as server, fail_after(20):
         assert server.port != 0
         async with connect(options_for(server)) as connection:
             await call(connection, "STREAM.CREATE.KEPT", {"name": "KEPT", "subjects": ["kept"]})
@@ -27,7 +28,7 @@ async def test_it_takes_a_free_port_and_serves_jetstream_from_its_folder(tmp_pat
 
 
 async def test_a_restart_keeps_port_and_data(tmp_path: Path) -> None:
-    with run_server(tmp_path) as server, anyio.fail_after(20):
+    with run_server(tmp_path) as server, fail_after(20):
         async with connect(options_for(server)) as connection:
             await call(connection, "STREAM.CREATE.KEPT", {"name": "KEPT", "subjects": ["kept"]})
         port = server.port
@@ -38,7 +39,7 @@ async def test_a_restart_keeps_port_and_data(tmp_path: Path) -> None:
 
 
 async def test_it_comes_back_after_a_kill(tmp_path: Path) -> None:
-    with run_server(tmp_path) as server, anyio.fail_after(20):
+    with run_server(tmp_path) as server, fail_after(20):
         port = server.port
         server.kill()
         assert not server.running
@@ -101,3 +102,11 @@ def test_it_dies_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         assert select.select([child], [], [], 10)[0], "the server outlived its parent"
     finally:
         os.close(child)
+
+
+async def test_more_configuration_is_taken(tmp_path: Path) -> None:
+    extra = "accounts: {A: {users: [{user: a, password: a}]}}"
+    with run_server(tmp_path, sync_interval="always", extra=extra) as server, fail_after(10):
+        async with connect(options_for(server, identity=Identity(user="a", password="a"))) as connection:
+            await connection.nc.flush()
+        assert 'sync_interval: "always"' in (server.options.store / "nats-server.conf").read_text()

@@ -32,7 +32,7 @@ async def send(user: str) -> None: ...
 
 
 async def use() -> None:
-    at = datetime.now(UTC) + timedelta(hours=1)  # noqa: TID251
+    at = datetime.now(UTC) + timedelta(hours=1)
     async with connect("nats://127.0.0.1:4222") as client:
         await client.ensure_job("hourly_metrics", Interval(hours=1), handler="metrics", metadata={"team": "core"})
         await client.submit_job("reminder-42", Once(at), handler="reminder", payload={"user": "42"})
