@@ -12,8 +12,8 @@ from pydantic import JsonValue
 from natsched.core.endings import counted, is_kept, record_of_none
 from natsched.core.executions import Event, ExecutionStatus, Record, advance
 from natsched.core.jobs import MAX_MANUAL, ExecutionId, Job, JobId, Manual, Plan, Spec, Status
-from natsched.core.planning import next_plan, replan, same_work, settle
-from natsched.core.schedules import Gap, Once, gap
+from natsched.core.planning import replan, same_work, settle
+from natsched.core.schedules import Gap, Once, gap, next_due
 from natsched.errors import TooManyEntries
 
 
@@ -31,18 +31,11 @@ def create(job_id: JobId, uid: str, spec: Spec, now: datetime, *, late: bool = F
     One whose instants are all past is complete from the start, so that an instant in code does not run again
     at every deploy; with `late` a `Once` that is past is planned all the same, for its catch-up policy.
     """
-    job = Job(id=job_id, uid=uid, spec=spec, status=Status(plan=Plan(n=0)))
-    plan = next_plan(job, now)
-    if late and plan.due is None and isinstance(spec.schedule, Once):
-        plan = replace(plan, due=spec.schedule.at)
-    return settle_new(replace(job, status=replace(job.status, plan=plan)), now)
-
-
-def settle_new(job: Job, now: datetime) -> Job:
-    """Complete a job that never had an instant; a fixed delay has no end to count from yet."""
-    if job.status.plan.due is None:
-        return replace(job, status=replace(job.status, completed="no further instant"))
-    return settle(job, now)
+    due = next_due(spec.schedule, now, anchor=spec.anchor, salt=job_id)
+    if due is None and late and isinstance(spec.schedule, Once):
+        due = spec.schedule.at
+    status = Status(plan=Plan(n=1, due=due), completed="no further instant" if due is None else None)
+    return Job(id=job_id, uid=uid, spec=spec, status=status)
 
 
 def update(job: Job, wanted: Spec, now: datetime) -> Change | None:

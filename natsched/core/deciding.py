@@ -25,7 +25,7 @@ from natsched.core.decisions import (
 from natsched.core.endings import Outcome, counted, finish, is_kept, record_of, record_of_none
 from natsched.core.executions import FINAL, Event, ExecutionStatus, Record, advance
 from natsched.core.hints import Hint, PlanHint, RunHint
-from natsched.core.jobs import MAX_RUNNING, ExecutionId, Job, LeaseId, Plan, Running, Stored, Unreadable
+from natsched.core.jobs import MAX_RUNNING, ExecutionId, Job, LeaseId, Plan, Running, Spec, Status, Stored, Unreadable
 from natsched.core.planning import Take, delayed_plan, is_late, next_plan, settle, start_of, start_of_running, take
 from natsched.core.schedules import Gap
 
@@ -115,7 +115,7 @@ def _claim_plan(job: Job, taken: Take, start: datetime, facts: Facts) -> Claim:
     counts, records = _left_out(job, taken, facts.now)
     running = job.status.running if traceless else {**job.status.running, execution: entry}
     status = replace(job.status, running=running, last_due=taken.due, runs=job.status.runs + 1, counts=counts)
-    claimed = _moved(_awake(replace(job, status=status)), taken.after, facts.now)
+    claimed = _moved(job, status, taken.after, facts.now)
     return Claim(
         job=claimed,
         execution=execution,
@@ -131,7 +131,7 @@ def _miss(job: Job, taken: Take, facts: Facts) -> Settle:
     assert taken.left_out is not None
     counts, records = _left_out(job, taken, facts.now)
     status = replace(job.status, last_due=taken.left_out.last, counts=counts)
-    moved = _moved(_awake(replace(job, status=status)), taken.after, facts.now)
+    moved = _moved(job, status, taken.after, facts.now)
     return Settle(job=moved, reason="missed", records=records)
 
 
@@ -144,27 +144,26 @@ def _skip(job: Job, taken: Take, facts: Facts) -> Settle:
     record = record_of_none(job, passed, skipped, "the run before it has not ended", now=facts.now)
     counts = counted(job.status.counts, skipped, passed.number)
     status = replace(job.status, last_due=taken.due, counts=counts)
-    moved = _moved(_awake(replace(job, status=status)), taken.after, facts.now)
+    moved = _moved(job, status, taken.after, facts.now)
     kept = (record,) if is_kept(job, record) else ()
     return Settle(job=moved, reason="skipped", records=kept)
 
 
-def _moved(job: Job, after: datetime, now: datetime) -> Job:
-    """Move the plan on: to the next instant, or to none while a fixed delay waits for its run."""
+def _moved(job: Job, status: Status, after: datetime, now: datetime) -> Job:
+    """Put the status in place and move its plan on: to the next instant, or to none while a fixed delay waits."""
+    job = replace(job, spec=_awake(job.spec), status=status)
     if job.spec.fixed_delay is None:
         plan = next_plan(job, after)
     elif _scheduled(job):
         plan = Plan(n=job.status.plan.n + 1)
     else:
         plan = delayed_plan(job, now)
-    return settle(replace(job, status=replace(job.status, plan=plan)), now)
+    return settle(replace(job, status=replace(status, plan=plan)), now)
 
 
-def _awake(job: Job) -> Job:
+def _awake(spec: Spec) -> Spec:
     """A plan that comes due ends the pause it was made for."""
-    if job.spec.active:
-        return job
-    return replace(job, spec=replace(job.spec, active=True, paused_until=None))
+    return spec if spec.active else replace(spec, active=True, paused_until=None)
 
 
 def _left_out(job: Job, taken: Take, now: datetime) -> tuple[Mapping[ExecutionStatus, int], tuple[Record, ...]]:

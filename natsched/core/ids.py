@@ -10,6 +10,7 @@ from natsched.errors import InvalidJob
 MAX_ID: Final = 200
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]+")
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_PAIRS: Final = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 
 
 def job_id(text: object) -> JobId:
@@ -40,7 +41,7 @@ def token(text: object, *, field: str) -> str:
 def ulid(now: datetime, random: int) -> str:
     """Make a ULID of an instant and 80 random bits (https://github.com/ulid/spec)."""
     value = (int(now.timestamp() * 1000) << 80) | (random & ((1 << 80) - 1))
-    return "".join(_CROCKFORD[(value >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
 def manual_execution(uid: str, new: str) -> ExecutionId:

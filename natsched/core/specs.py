@@ -80,7 +80,8 @@ def _check(spec: Spec) -> None:
         raise InvalidJob(f"{spec.catch_up_limit} is too few: take 1 or more", field="catch_up_limit")
     if spec.max_crashes < 0:
         raise InvalidJob(f"{spec.max_crashes} is too few: take 0 or more", field="max_crashes")
-    check_payload({"payload": spec.payload, "metadata": dict(spec.metadata)}, field="payload")
+    if spec.payload is not None or spec.metadata:
+        check_payload({"payload": spec.payload, "metadata": dict(spec.metadata)}, field="payload")
 
 
 def check_payload(value: object, *, field: str) -> None:

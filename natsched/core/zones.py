@@ -28,9 +28,9 @@ DAY = 86_400
 WEEK = 7 * DAY
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EPOCH_ORDINAL = EPOCH.toordinal()
-# Seconds since 1970, UTC or wall: beyond these a zone's offset would leave what datetime can hold.
-FIRST = (date(2, 1, 1).toordinal() - EPOCH_ORDINAL) * DAY
-END = (date(9999, 1, 1).toordinal() - EPOCH_ORDINAL) * DAY
+# Seconds since 1970: cron times are looked for in this span alone, so that no document makes a search endless.
+FIRST = 0
+END = (date(2200, 1, 1).toordinal() - EPOCH_ORDINAL) * DAY
 
 
 class WallTimes(Protocol):
@@ -140,7 +140,7 @@ class Timeline:
 
     def count(self, first: int, until: int) -> int:
         """How many instants lie in [first, until], without visiting them."""
-        number, instant = 0, first
+        number, instant, until = 0, max(first, FIRST), min(until, END - 1)
         while instant <= until:
             part = segment(self.zone, instant)
             low, high = self._range(part)

@@ -54,6 +54,7 @@ from natsched.targets.registry import Handler
 
 _OUTAGE_PAUSE: Final = timedelta(seconds=1)
 _NO_HANDLER: Final = timedelta(milliseconds=5)
+_LONGEST_NO_HANDLER: Final = timedelta(seconds=2)
 _SPILL: Final = timedelta(milliseconds=100)
 _LONGEST_SPILL: Final = timedelta(seconds=5)
 
@@ -331,12 +332,12 @@ class Dispatcher:
         name = job.spec.handler
         reason = f"no handler {name!r} here" if name else "no default handler here"
         self._observe(HandedBack(job=job.id, reason=reason))
-        self._spill(held, first=_NO_HANDLER)
+        self._spill(held, first=_NO_HANDLER, longest=_LONGEST_NO_HANDLER)
 
-    def _spill(self, held: Held, *, first: timedelta = _SPILL) -> None:
+    def _spill(self, held: Held, *, first: timedelta = _SPILL, longest: timedelta = _LONGEST_SPILL) -> None:
         """Hand back with a growing delay, so that an idle replica takes it."""
         grown = first * 2 ** min(held.delivery.attempts - 1, 10)
-        self._nak(held, min(grown, _LONGEST_SPILL))
+        self._nak(held, min(grown, longest))
 
     def _ack(self, held: Held) -> None:
         if self._keeper.let_go(held):

@@ -47,16 +47,19 @@ class JetStreamBackend:
         )
         self.locks: Final = LockBucket(Bucket(names.locks, names, publisher, requests), connection, requests)
         self._forget: Callable[[], None]
+        self._forget_denials: Callable[[], None]
 
     async def __aenter__(self) -> Self:
         await self._inbox.open()
         self._forget = self._connection.on_disconnect(self._inbox.give_up)
+        self._forget_denials = self._connection.on_denial(self._inbox.deny)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._forget()
+        self._forget_denials()
         await self._inbox.close()
 
     @asynccontextmanager

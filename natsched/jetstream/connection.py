@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 from urllib.parse import urlsplit
 
 import nats.errors
@@ -24,6 +24,7 @@ _PENDING_SIZE: Final = 32 * 1024 * 1024  # what is published in an outage waits 
 _FIRST_RETRY: Final = 0.1
 _CLOSE_LIMIT: Final = 3.0
 
+C = TypeVar("C")
 Callbacks: TypeAlias = dict[object, Callable[[], None]]
 
 
@@ -67,6 +68,7 @@ class Connection:
         self._connected = Event()
         self._on_reconnect: Callbacks = {}
         self._on_disconnect: Callbacks = {}
+        self._on_denial: dict[object, Callable[[Callable[[str], bool]], None]] = {}
         self._waiting: dict[CancelScope, str] = {}
         self._denied: set[str] = set()
         self._first: CancelScope | None = None
@@ -93,6 +95,10 @@ class Connection:
     def on_disconnect(self, callback: Callable[[], None]) -> Callable[[], None]:
         """Call back after each loss of the connection, quickly, without waiting; return what ends that."""
         return _register(self._on_disconnect, callback)
+
+    def on_denial(self, callback: Callable[[Callable[[str], bool]], None]) -> Callable[[], None]:
+        """Call back when the server denies something, with what tells whether a subject is denied."""
+        return _register(self._on_denial, callback)
 
     async def request(
         self,
@@ -221,6 +227,8 @@ class Connection:
         for scope, waiting_for in self._waiting.items():
             if waiting_for == subject or self._is_inbox(subject):
                 scope.cancel()
+        for callback in tuple(self._on_denial.values()):
+            callback(self._is_denied)
 
     def _is_denied(self, subject: str) -> bool:
         if not self._denied:
@@ -254,7 +262,7 @@ async def connect(options: ConnectionOptions) -> AsyncIterator[Connection]:
         raise failure
 
 
-def _register(callbacks: Callbacks, callback: Callable[[], None]) -> Callable[[], None]:
+def _register(callbacks: dict[object, C], callback: C) -> Callable[[], None]:
     key = object()
     callbacks[key] = callback
 

@@ -7,11 +7,12 @@ the first of the dictionary and a sweep looks at no more than it ends. When the 
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias
 
 from nats.aio.subscription import Subscription
 
-from natsched.errors import Unavailable
+from natsched.errors import PermissionDenied, Unavailable
 from natsched.jetstream.translate import translate, translated
 from natsched.jetstream.wire import WireClient, status_of
 
@@ -38,9 +39,10 @@ Answer: TypeAlias = "asyncio.Future[Reply]"
 class Question:
     """One question: `future` ends with the answer, or with the last of many, the others in `parts`."""
 
-    __slots__ = ("deadline", "future", "parts")
+    __slots__ = ("deadline", "future", "parts", "subject")
 
-    def __init__(self, future: Answer, deadline: float, parts: list[Reply] | None) -> None:
+    def __init__(self, subject: str, future: Answer, deadline: float, parts: list[Reply] | None) -> None:
+        self.subject: Final = subject
         self.future: Final = future
         self.deadline: Final = deadline
         self.parts: Final = parts
@@ -95,7 +97,7 @@ class Inbox:
         self._asked += 1
         token = b"%d" % self._asked
         loop = self._loop
-        question = Question(loop.create_future(), loop.time() + self._timeout, parts)
+        question = Question(subject, loop.create_future(), loop.time() + self._timeout, parts)
         try:
             self._client.post(subject, payload, f"{self._prefix}{self._asked}", headers)
         except Exception as error:
@@ -110,6 +112,16 @@ class Inbox:
         questions, self._questions = self._questions, {}
         for question in questions.values():
             _give_up(question, "the connection broke")
+        self._let_in()
+
+    def deny(self, is_denied: Callable[[str], bool]) -> None:
+        """End the questions that the server denies."""
+        for token, question in tuple(self._questions.items()):
+            if is_denied(question.subject) and not question.future.done():
+                del self._questions[token]
+                question.future.set_exception(
+                    PermissionDenied(f"{PermissionDenied.__doc__} ({question.subject})", subject=question.subject)
+                )
         self._let_in()
 
     def _take(self, subject: bytes, _reply: bytes, data: bytes, headers: bytes) -> None:

@@ -8,9 +8,11 @@ from typing import Final
 from natsched.core.decisions import Claim
 from natsched.core.executions import DID_NOT_RUN, FINAL, ExecutionStatus
 from natsched.core.jobs import ExecutionId, Job, LeaseId
+from natsched.core.planning import LATE
 from natsched.core.schedules import gap
 from tests.core.strategies import instant_of
 
+LEAD: Final = timedelta(seconds=1)
 TICK: Final = timedelta(microseconds=1)
 RAN: Final = FINAL - DID_NOT_RUN
 
@@ -68,13 +70,28 @@ class Ledger:
         else:
             self.cursor = None if until is None else max(after_all, until - TICK)
 
+    def decided(self, claim: Claim, now: datetime) -> None:
+        """A claim is about to be written: what is made up for is made up for in order."""
+        spec, entry = claim.job.spec, claim.running
+        if spec.catch_up == "all" and not entry.manual and entry.attempt == 1 and now - claim.start > LATE:
+            running = claim.job.status.running.items()
+            assert all(other.manual for key, other in running if key != claim.execution), "out of order"
+
     def claimed(self, claim: Claim, now: datetime) -> None:
         """Promise 5: nothing is claimed but by the definition that was last returned."""
         job, entry = claim.job, claim.running
         assert self.definition is not None
         assert (job.uid, job.spec.generation) == (self.definition.uid, self.definition.spec.generation)
-        assert entry.manual or self.definition.spec.is_active(max(now, claim.start))
-        if entry.attempt == 1:
+        # a plan that is claimed early, for the end of a pause, ends the pause at once
+        assert entry.manual or self.definition.spec.is_active(max(now + LEAD, claim.start)), "claimed in a pause"
+        others = [other for key, other in job.status.running.items() if key != claim.execution]
+        if job.spec.overlap == "skip":
+            assert not any(other.lease in self.live for other in others), "promise 4: claimed beside another"
+        if entry.attempt > 1:
+            known = self.executions[claim.execution]
+            assert entry.attempt == 1 + entry.takeovers + known.given_back, "a death too many or too few"
+            assert entry.takeovers <= job.spec.max_crashes
+        else:
             assert claim.execution not in self.executions
             self.executions[claim.execution] = Execution(claim.traceless)
             if entry.manual:
@@ -137,6 +154,7 @@ class Ledger:
         if job.spec.fixed_delay is not None:
             waits = any(not entry.manual for entry in status.running.values())
             assert status.plan.due or waits or spent or self.cursor is None, "promise 1: stranded"
+            assert not (status.plan.due and waits and job.spec.active), "planned before the end it counts from"
             return
         assert told_of(job) == self.expected + self.passed(job), "promise 1 or 7: lost or silent"
         if spent:

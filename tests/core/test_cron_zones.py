@@ -199,9 +199,9 @@ def test_a_job_in_a_zone_is_due_at_these_instants_of_utc(
     assert [f"{instant:%m-%d %H:%M}"[: len(text)] for instant, text in zip(found, expected, strict=True)] == expected
 
 
-def test_a_schedule_ends_where_the_calendar_does_in_every_zone() -> None:
+def test_a_schedule_ends_in_every_zone_where_the_search_does() -> None:
     for name in ("Pacific/Kiritimati", "Pacific/Niue", "UTC", BERLIN):
-        last = datetime(9998, 12, 31, 23, 59, tzinfo=UTC) - timedelta(days=2)
+        last = datetime(2199, 12, 31, 23, 59, tzinfo=UTC) - timedelta(days=2)
         found = list(instants(Cron("0 0 * * *", timezone=name), last, anchor=last, salt=""))
         assert 1 <= len(found) <= 3
 

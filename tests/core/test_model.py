@@ -21,6 +21,7 @@ from tests.core.world import Luck, World
 from tests.factories import NOON
 
 SCHEDULES: Sequence[Schedule] = (
+    Interval(seconds=4),
     Interval(seconds=20),
     Interval(seconds=20, jitter=4),
     Interval(seconds=35, max_runs=4),
@@ -198,7 +199,7 @@ class Scheduler(RuleBasedStateMachine):
 
 TestScheduler = Scheduler.TestCase
 TestScheduler.settings = settings(
-    max_examples=250,
+    max_examples=400,
     stateful_step_count=50,
     derandomize=True,
     deadline=None,

@@ -21,11 +21,10 @@ from natsched.core.hints import Hint, Pending, PlanHint
 from natsched.core.jobs import ExecutionId, Job, LeaseId, Running, Spec, Stored
 from natsched.core.planning import plan_hint
 from natsched.core.sweeping import Delete, Rehint, Sight, inspect, inspect_schedule, manual_hint
-from tests.core.ledger import Ledger
+from tests.core.ledger import LEAD, Ledger
 from tests.core.strategies import JOB
 from tests.factories import NOON
 
-LEAD: Final = timedelta(seconds=1)
 ACK_WAIT: Final = timedelta(seconds=5)
 WINDOW: Final = timedelta(minutes=2)
 NOW_AND_AGAIN: Final = timedelta(seconds=10)
@@ -195,6 +194,7 @@ class World:
                     if (yield from self.settle(settle, look.stored)):
                         return self.ack(message)
                 case Claim() as claim:
+                    self.ledger.decided(claim, self.now)
                     if (yield from self.claim(replica, message, claim, look.stored)):
                         return None
                 case Wait(until=until):

@@ -18,7 +18,9 @@ from tests.cli.running import environment
 from tests.e2e.app import JOURNAL, PARENT
 
 T = TypeVar("T")
-READY: Final = 15.0
+READY: Final = 40.0
+"""Seconds for a start: the first of a checkout compiles everything, and may share its cores."""
+
 _PROBE: Final = 0.02
 
 

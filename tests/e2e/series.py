@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from natsched import Client, Interval, Record
+from natsched import Client, Interval, Record, Unavailable
 from natsched.core.specs import JobOptions
 from tests.e2e.journal import Journal
 from tests.e2e.processes import until
@@ -57,7 +57,10 @@ class Series:
         """Wait until all are complete; the time limit is in seconds from the last instant on."""
 
         async def complete() -> bool:
-            page = await client.list_jobs(self.prefix, limit=self.jobs)
+            try:
+                page = await client.list_jobs(self.prefix, limit=self.jobs)
+            except Unavailable:  # while a leader is elected
+                return False
             return len(page.jobs) == self.jobs and all(job.state == "completed" for job in page.jobs)
 
         left = (self.last - datetime.now(UTC)).total_seconds() + limit

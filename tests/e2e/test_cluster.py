@@ -40,7 +40,7 @@ async def test_the_leader_is_killed_and_comes_back_and_jobs_go_on(tmp_path: Path
 
 async def _kill_the_leader_at_work(nodes: Sequence[EmbeddedServer], client: Client, journal: Journal) -> float:
     """Kill the leader of the hints' stream while jobs run, and return when."""
-    free = Series(prefix="free", jobs=20, period=0.5, number=30, lasts=0.05, options={"overlap": "allow"})
+    free = Series(prefix="free", jobs=20, period=0.5, number=24, lasts=0.05, options={"overlap": "allow"})
     await free.ensure(client)
     for stream in STREAMS:
         state = await _state(nodes, stream)

@@ -36,7 +36,7 @@ async def test_a_replica_without_the_handler_leaves_the_run_to_one_that_has_it(
     await client.submit_job("waits", Once(soon(0.2)), handler="work")
     await without.said("no_handler", 5)
     (with_it,) = await replicas.start("with-it")
-    (waited,) = await until(lambda: journal.ended("waits"), "it runs once its handler is there", 8)
+    (waited,) = await until(lambda: journal.ended("waits"), "it runs once its handler is there", 25)
     series = Series(prefix="some", jobs=20, period=2, number=3)
     await series.ensure(client)
     await series.done(client, limit=8)
