@@ -1,6 +1,7 @@
 """Runs on their instants: the replica over memory, on virtual time."""
 
 from datetime import timedelta
+from itertools import pairwise
 
 from natsched.core.executions import ExecutionStatus
 from natsched.core.schedules import Cron, Interval, Once
@@ -126,9 +127,7 @@ async def test_jitter_moves_the_start_but_not_the_plan(world: World) -> None:
     await world.client.ensure_job("a", Interval(seconds=10, jitter=5), handler="h")
     await world.clock.sleep(46)
     dues = [call.due for call in world.calls]
-    assert [later - earlier for earlier, later in zip(dues, dues[1:], strict=False)] == [timedelta(seconds=10)] * (
-        len(dues) - 1
-    )
+    assert [later - earlier for earlier, later in pairwise(dues)] == [timedelta(seconds=10)] * (len(dues) - 1)
     assert all(0 <= call.lag < 5 for call in world.calls)
     assert len({call.lag for call in world.calls}) > 1
 
