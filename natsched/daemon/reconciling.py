@@ -35,7 +35,7 @@ from natsched.ports import Backend, Lock
 from natsched.protocol.hinting import Hinter
 
 LOCK: Final = "reconciler"
-CHUNK: Final = 64
+CHUNK: Final = 128
 PAUSE: Final = 0.6
 """How long a sweep rests after a chunk, as a share of the time that the chunk took."""
 

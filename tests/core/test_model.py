@@ -118,11 +118,14 @@ class Scheduler(RuleBasedStateMachine):
         else:
             self.world.deliveries.append(type(message)(message.hint, self.world.number(), message.at))
 
-    @precondition(lambda self: self.world.busy())
-    @rule(number=which, at_once=st.booleans())
-    def a_replica_dies(self, number: int, at_once: bool) -> None:
+    @rule(number=which, drawn=st.lists(lucks, max_size=9), at_once=st.booleans())
+    def a_replica_dies_at_some_step_of_what_falls_due_next(
+        self, number: int, drawn: list[Luck], at_once: bool
+    ) -> None:
+        self.the_next_thing_falls_due_and_all_go_on(1, drawn)
         busy = self.world.busy()
-        self.world.crash(busy[number % len(busy)])
+        if busy:
+            self.world.crash(busy[number % len(busy)])
         if at_once:
             self.the_leases_of_the_dead_end()
 

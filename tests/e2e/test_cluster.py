@@ -22,7 +22,7 @@ from tests.servers import options_for, run_cluster
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
 STREAMS = ("SCHEDULER", "KV_SCHEDULER_JOBS", "KV_SCHEDULER_EXECUTIONS", "KV_SCHEDULER_LOCKS")
-ELECTION = 12.0
+ELECTION = 25.0
 """Seconds for which jobs may be late after a leader's death."""
 
 

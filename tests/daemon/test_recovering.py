@@ -1,0 +1,119 @@
+"""What outages of seconds leave behind: leases, hints and claims whose answers came late or never."""
+
+from datetime import timedelta
+from typing import Any
+
+from natsched.core.executions import ExecutionStatus
+from natsched.core.schedules import Interval, Once
+from natsched.daemon.events import LeaseLost
+from natsched.errors import Unavailable
+from natsched.targets.registry import Registry
+from tests.daemon.harness import World, in_a_world
+
+
+async def _refuse(*_: object, **__: object) -> None:
+    raise Unavailable
+
+
+@in_a_world
+async def test_a_handle_waits_for_as_long_as_the_execution_takes(world: World) -> None:
+    world.handler(takes=60.0)
+    await world.start()
+    await world.client.ensure_job("a", Interval(hours=1), handler="h")
+    record = await (await world.client.trigger_job("a")).wait(90)
+    assert record.status is ExecutionStatus.OK
+
+
+@in_a_world
+async def test_a_lease_that_was_long_in_coming_is_renewed_in_time(world: World) -> None:
+    create, renew = world.backend.locks.create, world.backend.locks.renew
+
+    async def late(key: str, value: bytes, *, ttl: timedelta) -> Any:
+        if key.startswith("lease."):
+            await world.clock.sleep(4.2)
+        return await create(key, value, ttl=ttl)
+
+    async def slow(*arguments: Any, **options: Any) -> Any:
+        await world.clock.sleep(0.01)
+        return await renew(*arguments, **options)
+
+    world.backend.locks.create = late  # type: ignore[method-assign]
+    world.backend.locks.renew = slow  # type: ignore[method-assign]
+    await world.start()
+    await world.clock.sleep(30)
+    assert world.told(LeaseLost) == []
+
+
+@in_a_world
+async def test_a_lease_that_is_lost_ends_although_a_renewal_came_through(world: World) -> None:
+    await world.start()
+    renew = world.backend.locks.renew
+
+    async def deaf(*arguments: Any, **options: Any) -> None:
+        await renew(*arguments, **options)
+        raise Unavailable
+
+    world.backend.locks.renew = deaf  # type: ignore[assignment, method-assign]
+    while not world.told(LeaseLost):
+        await world.clock.sleep(0.1)
+    world.backend.locks.renew = renew  # type: ignore[method-assign]
+    await world.clock.sleep(0.1)
+    (lease,) = await world.backend.locks.list("lease")
+    assert lease != world.told(LeaseLost)[0].lease
+
+
+@in_a_world
+async def test_a_claim_that_was_answered_after_the_lease_was_lost_calls_no_handler(world: World) -> None:
+    world.handler()
+    await world.start("r1")
+    await world.client.submit_job("a", Once(world.clock.now() + timedelta(seconds=2)), handler="h")
+    await world.clock.sleep(1)
+    write, renew = world.backend.jobs.write, world.backend.locks.renew
+
+    async def late(*arguments: Any, **options: Any) -> int:
+        revision = await write(*arguments, **options)
+        await world.clock.sleep(8)
+        return revision
+
+    world.backend.jobs.write = late  # type: ignore[method-assign]
+    world.backend.locks.renew = _refuse  # type: ignore[assignment, method-assign]
+    await world.clock.sleep(1.5)
+    world.backend.jobs.write = write  # type: ignore[method-assign]
+    await world.clock.sleep(5)
+    assert world.told(LeaseLost)
+    world.backend.locks.renew = renew  # type: ignore[method-assign]
+    await world.clock.sleep(30)
+    assert [call.attempt for call in world.calls] == [2]
+
+
+@in_a_world
+async def test_hints_that_nobody_takes_for_a_while_stop_no_job_and_delay_no_run(world: World) -> None:
+    world.handler()
+    await world.start(reconciler_interval=timedelta(hours=1))
+    await world.client.ensure_job("a", Interval(seconds=2), handler="h", catch_up="all")
+    await world.clock.sleep(5)
+    hints: Any = world.backend.hints
+    deliver, schedule = hints.deliver, hints.schedule
+    hints.deliver = hints.schedule = _refuse
+    await world.clock.sleep(10)
+    assert world.offsets("a") == [2.0, 4.0, 6.0], "the run whose claim owes the hint starts on time"
+    hints.deliver, hints.schedule = deliver, schedule
+    await world.clock.sleep(10)
+    assert [round((call.due - world.calls[0].due).total_seconds()) for call in world.calls] == list(range(0, 24, 2))
+    assert max(start.lag for start in world.starts) < 9
+
+
+@in_a_world
+async def test_runs_find_the_replica_that_has_their_handler_without_delay(world: World) -> None:
+    world.handler()
+    with_it = world.registry
+    world.registry = Registry()
+    await world.start("without")
+    world.registry = with_it
+    await world.start("with-it")
+    at = world.clock.now() + timedelta(seconds=2)
+    for number in range(30):
+        await world.client.submit_job(f"a.{number}", Once(at + timedelta(seconds=number)), handler="h")
+    await world.clock.sleep(40)
+    assert len(world.calls) == 30
+    assert max(start.lag for start in world.starts) < 0.05
