@@ -64,8 +64,9 @@ async def test_an_intake_goes_on_by_itself_after_a_restart(opened: Opened, serve
         with anyio.fail_after(DEADLINE):
             await opened.connection.wait_connected()
         await deliver(opened, *range(5, 10))
-        after = await collect(intake, 5)
-        assert numbers(after) == list(range(5, 10))
+        after: list[Delivery] = []
+        while not set(range(5, 10)) <= set(numbers(after)):  # a killed server may hand out the first ones again
+            after += await collect(intake, 1)
         for delivery in before + after:
             delivery.ack()
         await until_none_is_delivered(opened.backend)
