@@ -5,6 +5,7 @@ from natsched.cli.telling import LogObserver
 from natsched.config import Settings
 from natsched.config.connection import masked_url
 from natsched.daemon.building import build_replica, options_of
+from natsched.daemon.tuning import tune_memory
 from natsched.logs import get_logger
 from natsched.targets.registry import Registry
 from natsched.wiring import open_backend
@@ -27,6 +28,7 @@ async def run(settings: Settings, registry: Registry) -> None:
 
 
 def _ready(settings: Settings, registry: Registry) -> None:
+    tune_memory()
     options = options_of(settings)
     log.info(
         "ready",

@@ -26,7 +26,17 @@ from natsched.core.endings import Outcome, counted, finish, is_kept, record_of, 
 from natsched.core.executions import FINAL, Event, ExecutionStatus, Record, advance
 from natsched.core.hints import Hint, PlanHint, RunHint
 from natsched.core.jobs import MAX_RUNNING, ExecutionId, Job, LeaseId, Plan, Running, Spec, Status, Stored, Unreadable
-from natsched.core.planning import Take, delayed_plan, is_late, next_plan, settle, start_of, start_of_running, take
+from natsched.core.planning import (
+    Take,
+    delayed_plan,
+    is_late,
+    next_plan,
+    scheduled_running,
+    settle,
+    start_of,
+    start_of_running,
+    take,
+)
 from natsched.core.schedules import Gap
 
 RUNNING_ELSEWHERE: Final = timedelta(seconds=2)
@@ -92,7 +102,7 @@ def _may_be_older(stored: Stored, hint: Hint) -> bool:
 
 def _decide_plan(job: Job, facts: Facts) -> Decision:
     taken = take(job, facts.now)
-    if job.spec.catch_up == "all" and is_late(job, facts.now) and _scheduled(job):
+    if job.spec.catch_up == "all" and is_late(job, facts.now) and scheduled_running(job):
         return _hand_back(facts, "waits for the run before it")
     if taken.due is None:
         return _miss(job, taken, facts)
@@ -154,7 +164,7 @@ def _moved(job: Job, status: Status, after: datetime, now: datetime) -> Job:
     job = replace(job, spec=_awake(job.spec), status=status)
     if job.spec.fixed_delay is None:
         plan = next_plan(job, after)
-    elif _scheduled(job):
+    elif scheduled_running(job):
         plan = Plan(n=job.status.plan.n + 1)
     else:
         plan = delayed_plan(job, now)
@@ -291,10 +301,6 @@ def _others(job: Job, execution: ExecutionId, facts: Facts) -> frozenset[Executi
     if unknown:
         return AskLeases(leases=unknown)
     return frozenset(key for key, alive in found.items() if alive)
-
-
-def _scheduled(job: Job) -> bool:
-    return any(not entry.manual for entry in job.status.running.values())
 
 
 def _hand_back(facts: Facts, reason: str) -> HandBack:
