@@ -3,6 +3,7 @@
 import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Final, Protocol
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -45,7 +46,7 @@ class SystemClock:
         return time.clock_gettime(_BOOT)
 
     async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(ceil(seconds * 1000) / 1000)  # uvloop rounds to whole ones: the rest would be spun away
 
     def follow(self, base: float) -> None:
         """Count the server's time as `base` plus the monotonic clock, seconds since 1970."""

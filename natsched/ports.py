@@ -43,6 +43,10 @@ class JobStore(Protocol):
         """
         ...
 
+    def walk(self, *, chunk: int = 128) -> AbstractAsyncContextManager[AsyncIterator[Sequence[Stored]]]:
+        """Walk all documents as `scan` does, but as a replica: with least work for the server, and read ahead."""
+        ...
+
 
 class HintStream(Protocol):
     """The hints in the stream: those on a schedule, one for each subject, and those delivered.

@@ -19,7 +19,7 @@ _records: Final = TypeAdapter(Record)
 
 def encode_job(job: Job) -> bytes:
     """Write a job's document."""
-    return _jobs.dump_json(job, exclude_none=True)
+    return _jobs.serializer.to_json(job, exclude_none=True)
 
 
 def decode_job(data: bytes, *, key: str) -> Job:
@@ -43,7 +43,7 @@ def read_job(data: bytes, *, key: str) -> Job | Unreadable:
 
 def encode_record(record: Record) -> bytes:
     """Write an execution's record."""
-    return _records.dump_json(record, exclude_none=True)
+    return _records.serializer.to_json(record, exclude_none=True)
 
 
 def decode_record(data: bytes) -> Record:

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
 
+from pydantic_core import from_json
+
 from natsched.core.jobs import ExecutionId, JobId
 from natsched.errors import DocumentError
 
@@ -81,7 +83,7 @@ def encode_hint(hint: Hint) -> bytes:
 def decode_hint(data: bytes, *, job: str, queue: str = "default") -> Hint:
     """Read the body of a hint; whatever else it may be is a DocumentError."""
     try:
-        body = json.loads(data)
+        body = from_json(data)
         if body["v"] != HINT_VERSION:
             raise DocumentError(field="v", reason=f"version {body['v']!r} is not one this natsched reads")
         start = datetime.fromisoformat(body["at"])

@@ -1,12 +1,13 @@
 """Which run is next: plans, catch-up and completion."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal, TypeAlias
 
 from natsched.core.executions import ExecutionStatus
 from natsched.core.hints import PlanHint
-from natsched.core.jobs import Job, Plan, Running, Spec
+from natsched.core.jobs import ExecutionId, Job, Plan, Running, Spec
 from natsched.core.schedules import Gap, Interval, gap, jitter_of, next_due
 
 LATE: Final = timedelta(seconds=1)
@@ -108,9 +109,9 @@ def _next(job: Job, after: datetime) -> datetime | None:
     return next_due(job.spec.schedule, after, anchor=job.spec.anchor, salt=job.id)
 
 
-def next_plan(job: Job, after: datetime) -> Plan:
-    """Return the plan after the current one: the first instant after `after`, if the job may have one."""
-    if _spent(job):
+def next_plan(job: Job, after: datetime, *, runs: int) -> Plan:
+    """Return the plan after the current one, with that many runs claimed: the first instant after `after`, if any."""
+    if _spent(job, runs):
         return Plan(n=job.status.plan.n + 1)
     return Plan(n=job.status.plan.n + 1, due=_next(job, after))
 
@@ -126,23 +127,24 @@ def replan(job: Job, now: datetime) -> Job:
     after = now if status.last_due is None else max(now, status.last_due)
     if not spec.is_active(now):
         if spec.paused_until is not None:
-            plan = next_plan(job, after if spec.paused_until <= after else spec.paused_until - _TICK)
-    elif spec.fixed_delay is None or not scheduled_running(job):
-        plan = next_plan(job, after)
+            after = after if spec.paused_until <= after else spec.paused_until - _TICK
+            plan = next_plan(job, after, runs=status.runs)
+    elif spec.fixed_delay is None or not scheduled_running(status.running):
+        plan = next_plan(job, after, runs=status.runs)
     return replace(job, status=replace(status, plan=plan, completed=None))
 
 
-def delayed_plan(job: Job, now: datetime) -> Plan:
+def delayed_plan(job: Job, now: datetime, *, runs: int) -> Plan:
     """Return the plan that counts its due from now, for a schedule that waits for its runs."""
     schedule = job.spec.schedule
     assert isinstance(schedule, Interval)
     due = _later(now, schedule.period)
     over = due > (schedule.end_at or _LATEST) or due == _LATEST
-    return Plan(n=job.status.plan.n + 1, due=None if over or _spent(job) else due)
+    return Plan(n=job.status.plan.n + 1, due=None if over or _spent(job, runs) else due)
 
 
-def scheduled_running(job: Job) -> bool:
-    return any(not entry.manual for entry in job.status.running.values())
+def scheduled_running(running: Mapping[ExecutionId, Running]) -> bool:
+    return any(not entry.manual for entry in running.values())
 
 
 def settle(job: Job, now: datetime) -> Job:
@@ -150,13 +152,13 @@ def settle(job: Job, now: datetime) -> Job:
     status, spec = job.status, job.spec
     if not spec.is_active(now) or status.plan.due is not None:
         return job
-    if spec.fixed_delay is not None and not scheduled_running(job) and not _spent(job):
-        plan = delayed_plan(job, now)
+    if spec.fixed_delay is not None and not scheduled_running(status.running):
+        plan = delayed_plan(job, now, runs=status.runs)
         if plan.due is not None:
             return replace(job, status=replace(status, plan=plan))
     if status.running or status.manual:
         return job
-    reason = "max_runs reached" if _spent(job) else "no further instant"
+    reason = "max_runs reached" if _spent(job, status.runs) else "no further instant"
     return replace(job, status=replace(status, completed=reason))
 
 
@@ -190,9 +192,9 @@ def plan_hint(job: Job, revision: int) -> PlanHint | None:
     )
 
 
-def _spent(job: Job) -> bool:
+def _spent(job: Job, runs: int) -> bool:
     limit = job.spec.schedule.max_runs
-    return limit is not None and job.status.runs >= limit
+    return limit is not None and runs >= limit
 
 
 def same_work(a: Spec, b: Spec) -> bool:

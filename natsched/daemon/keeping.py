@@ -1,4 +1,7 @@
-"""Keeping deliveries: what is held or runs for longer than half of `ack_wait` is reported as in progress."""
+"""Keeping deliveries, from their arrival to the answer that each gets.
+
+What is held or runs for longer than half of `ack_wait` is reported as in progress.
+"""
 
 from datetime import timedelta
 
@@ -24,15 +27,25 @@ class Keeper:
         held.touched = self._clock.monotonic()
         self._kept[id(held)] = held
 
-    def let_go(self, held: Held) -> bool:
-        """Stop keeping a delivery; False if it was let go before."""
+    def ack(self, held: Held) -> None:
+        """Say that a delivery has done its work."""
+        if self.leave(held):
+            held.delivery.ack()
+
+    def nak(self, held: Held, delay: timedelta | None = None) -> None:
+        """Hand a delivery back."""
+        if self.leave(held):
+            held.delivery.nak(delay)
+
+    def leave(self, held: Held) -> bool:
+        """Say nothing, so that a delivery comes again by itself; False if it had its answer."""
         if self._kept.pop(id(held), None) is None:
             return False
         self._change.set()
         return True
 
     async def changed(self) -> None:
-        """Wait until something was let go."""
+        """Wait until something had its answer."""
         self._change = anyio.Event()
         await self._change.wait()
 

@@ -1,13 +1,14 @@
 """The reconciler: compares documents with messages and hints again what slipped.
 
 Any number of replicas may run it; a lock makes it one at a time, and two would be harmless. A sweep goes
-through the documents in chunks, paced so that it does not disturb firing, and memory stays at one chunk. When
-a replica's lease ends it does not wait for the next sweep: it looks through what is delivered and not yet
-acknowledged, and hints again what is overdue or abandoned.
+through the documents in chunks, in turns with what fires, and memory stays at one chunk. When a replica's
+lease ends it does not wait for the next sweep: it looks through what is delivered and not yet acknowledged, and
+hints again what is overdue or abandoned.
 """
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Final
 
 import anyio
@@ -28,16 +29,14 @@ from natsched.core.sweeping import (
 from natsched.daemon.events import Observer, Quarantined, Repaired, Swept, ZonesDiffer
 from natsched.daemon.leasing import LEASES, living, zone_data
 from natsched.daemon.options import ReplicaOptions
-from natsched.daemon.reading_ahead import one_ahead
 from natsched.errors import BackendError, Conflict, LockLost
 from natsched.logs import get_logger
 from natsched.ports import Backend, Lock
 from natsched.protocol.hinting import Hinter
+from natsched.turns import in_turns
 
 LOCK: Final = "reconciler"
-CHUNK: Final = 128
-PAUSE: Final = 0.6
-"""How long a sweep rests after a chunk, as a share of the time that the chunk took."""
+CHUNK: Final = 64
 
 _LOCK_TTL: Final = timedelta(seconds=5)
 _RENEW_AT: Final = 0.3
@@ -131,12 +130,10 @@ class Reconciler:
         self._sweeps += 1
         jobs = repairs = 0
         seen: dict[str, datetime] = {}
-        async with one_ahead(self._backend.jobs.scan(chunk=CHUNK)) as chunks:
+        async with self._backend.jobs.walk(chunk=CHUNK) as chunks:
             async for chunk in chunks:
-                began = self._clock.monotonic()
                 jobs += len(chunk)
                 repairs += await self._sweep_chunk(chunk, seen)
-                await self._clock.sleep(PAUSE * (self._clock.monotonic() - began))
         self._suspects = seen
         await self._compare_zone_data()
         if self._sweeps % _SCHEDULES_EVERY == 0:
@@ -166,8 +163,8 @@ class Reconciler:
         running = any(stored.job.status.running for stored in readable if isinstance(stored.job, Job))
         live = await living(self._backend.locks) if running else frozenset()
         sight = Sight(now=now, grace=self._options.reconciler_grace, live=live)
-        found = [repair for stored in readable for repair in inspect(stored, scheduled.get(stored.id), sight)]
-        return await self._repair(await self._confirmed(found, now, seen))
+        repairs = await in_turns(lambda stored: tuple(inspect(stored, scheduled.get(stored.id), sight)), readable)
+        return await self._repair(await self._confirmed(list(chain.from_iterable(repairs)), now, seen))
 
     async def _confirmed(self, found: Sequence[Repair], now: datetime, seen: dict[str, datetime]) -> list[Repair]:
         """Leave out what lies among the deliveries, and what was not missing for as long as the grace."""
@@ -195,11 +192,8 @@ class Reconciler:
 
     async def _sweep_schedules(self) -> int:
         repairs = 0
-        async with one_ahead(self._backend.hints.walk(chunk=CHUNK)) as chunks:
-            async for chunk in chunks:
-                began = self._clock.monotonic()
-                repairs += await self._sweep_schedule_chunk(chunk)
-                await self._clock.sleep(PAUSE * (self._clock.monotonic() - began))
+        async for chunk in self._backend.hints.walk(chunk=CHUNK):
+            repairs += await self._sweep_schedule_chunk(chunk)
         return repairs
 
     async def _sweep_schedule_chunk(self, chunk: Sequence[Pending]) -> int:

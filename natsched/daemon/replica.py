@@ -15,6 +15,8 @@ from anyio.abc import TaskStatus
 from natsched.clock import ServerClock
 from natsched.core.zones import tzdata_version
 from natsched.daemon.agenda import Agenda, Held
+from natsched.daemon.books import Books
+from natsched.daemon.claiming import Claimer
 from natsched.daemon.dispatching import Dispatcher
 from natsched.daemon.events import Event, HintDropped, Observer
 from natsched.daemon.executing import Executor
@@ -74,8 +76,19 @@ class Replica:
             replica=options.name,
             threads=options.thread_limit,
         )
+        self._books = Books(backend, clock, options)
+        self._claimer = Claimer(
+            backend, clock, options, self._keeper, self._leaseholder, executor, self._books, self._observe
+        )
         self._dispatcher = Dispatcher(
-            backend, clock, options, self._agenda, self._keeper, self._leaseholder, executor, self._observe
+            backend,
+            clock,
+            self._agenda,
+            self._keeper,
+            self._leaseholder,
+            self._books,
+            self._claimer,
+            self._observe,
         )
         self._reconciler = Reconciler(backend, clock, options, self._observe)
 
@@ -92,7 +105,7 @@ class Replica:
             await services.start(self._leaseholder.run, name="hold the lease")
             services.start_soon(self._supervise, "keep the time", self._timekeeper.run)
             services.start_soon(self._supervise, "keep the deliveries", self._keeper.run)
-            services.start_soon(self._supervise, "pay what is owed", self._dispatcher.pay_debts)
+            services.start_soon(self._supervise, "pay what is owed", self._books.debts.run)
             await self._ensure_declared()
             async with asyncio.TaskGroup() as runs:
                 async with anyio.create_task_group() as intakes:
@@ -102,7 +115,7 @@ class Replica:
                     intakes.start_soon(self._supervise, "reconcile", self._reconciler.run)
                     task_status.started()
                     await self._stopping.wait()
-                    log.info("stopping", action="stopping", running=self._dispatcher.active)
+                    log.info("stopping", action="stopping", running=len(self._claimer.active))
                     intakes.cancel_scope.cancel()
                 self._dispatcher.drain()
                 services.start_soon(self._stop_in_time)
@@ -112,9 +125,9 @@ class Replica:
     async def _stop_in_time(self) -> None:
         with anyio.move_on_after(self._options.shutdown_grace.total_seconds()):
             await self._at_once.wait()
-        self._dispatcher.stop("shutdown")
+        self._claimer.stop("shutdown")
         await self._clock.sleep(_LAST_WRITES)
-        self._dispatcher.abandon()
+        self._claimer.abandon()
 
     async def _ensure_declared(self) -> None:
         for declared in self._registry.declared():
@@ -137,7 +150,7 @@ class Replica:
             await self._keeper.changed()
 
     def _room(self, queue: str) -> int:
-        if not self._dispatcher.has_slots(queue):
+        if not self._claimer.has_slots(queue):
             return 0
         return max(0, self._options.prefetch - len(self._keeper))
 

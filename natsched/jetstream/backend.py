@@ -40,7 +40,7 @@ class JetStreamBackend:
         self._inbox = inbox = Inbox(connection.nc, timeout=timeout)
         self._requests = requests = Requests(inbox, api=names.api)
         publisher = Publisher(connection.nc, inbox)
-        self.jobs: Final = JobBucket(Bucket(names.jobs, names, publisher, requests))
+        self.jobs: Final = JobBucket(Bucket(names.jobs, names, publisher, requests), connection, requests)
         self.hints: Final = HintMessages(names, publisher, requests)
         self.history: Final = HistoryBucket(
             Bucket(names.executions, names, publisher, requests), connection, requests

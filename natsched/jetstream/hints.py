@@ -13,6 +13,7 @@ from natsched.jetstream.requests import Message, Requests
 from natsched.jetstream.translate import NotFound
 from natsched.jetstream.wire import header
 from natsched.ports import Pending
+from natsched.turns import in_turns
 
 _SCHEDULE: Final = "Nats-Schedule"
 _TARGET: Final = "Nats-Schedule-Target"
@@ -56,8 +57,9 @@ class HintMessages:
 
     async def scheduled_of(self, jobs: Sequence[JobId]) -> Mapping[JobId, Pending]:
         subjects = list(dict.fromkeys(self._names.schedule(job) for job in jobs))
-        found = await self._requests.last_of(self._names.stream, subjects)
-        return {(it := pending(message, self._names)).job: it for message in found}
+        messages = await self._requests.last_of(self._names.stream, subjects)
+        found = await in_turns(lambda message: pending(message, self._names), messages)
+        return {it.job: it for it in found}
 
     async def delete(self, seq: int) -> None:
         body = {"seq": seq, "no_erase": True}
@@ -73,7 +75,8 @@ class HintMessages:
     async def walk(self, *, chunk: int = _CHUNK) -> AsyncIterator[Sequence[Pending]]:
         scheduled = (f"{self._names.prefix}.schedule.", f"{self._names.prefix}.retry.")
         async for messages in self._requests.walk(self._names.stream, ">", chunk=chunk):  # `>` is by far the cheapest
-            part = [pending(m, self._names) for m in messages if m.subject.startswith(scheduled)]
+            ours = [message for message in messages if message.subject.startswith(scheduled)]
+            part = await in_turns(lambda message: pending(message, self._names), ours)
             if part:
                 yield part
 

@@ -127,14 +127,15 @@ class QueueIntake:
             await self._ensure()
 
 
-def ack_numbers(reply: bytes) -> tuple[int, int]:
-    """Read delivery count and stream sequence from the subject that a delivery is acknowledged on.
+def ack_numbers(reply: bytes) -> tuple[int, int, int]:
+    """Read delivery count, stream sequence and what is pending from the subject that a delivery is acknowledged on.
 
-    `$JS.ACK.<stream>.<consumer>.<delivered>.<seq>...`, or with domain and account hash before the stream.
+    `$JS.ACK.<stream>.<consumer>.<delivered>.<seq>.<n>.<time>.<pending>`, or with domain and account hash before the
+    stream.
     """
     tokens = reply.split(b".")
     at = 4 if len(tokens) == _V1_TOKENS else 6
     try:
-        return int(tokens[at]), int(tokens[at + 1])
+        return int(tokens[at]), int(tokens[at + 1]), int(tokens[at + 4])
     except (IndexError, ValueError):
-        return 0, 0
+        return 0, 0, 0

@@ -1,20 +1,26 @@
 """The documents of the jobs, in a KV bucket."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from natsched.core.documents import encode_job, read_job
 from natsched.core.jobs import Job, JobId, Stored
 from natsched.errors import InvalidJob
 from natsched.jetstream.buckets import Bucket
-from natsched.jetstream.requests import Message
+from natsched.jetstream.connection import Connection
+from natsched.jetstream.following import Follower
+from natsched.jetstream.requests import Message, Requests
+from natsched.turns import in_turns
 
 
 class JobBucket:
     """`ports.JobStore` over a KV bucket: every write is a compare-and-set on the one key of its job."""
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, connection: Connection, requests: Requests) -> None:
         self._bucket = bucket
+        self._connection = connection
+        self._requests = requests
 
     async def read(self, job: JobId) -> Stored:
         message = await self._bucket.last(job)
@@ -43,6 +49,22 @@ class JobBucket:
     async def scan(self, prefix: str = "", *, chunk: int = 256, after: int = 0) -> AsyncIterator[Sequence[Stored]]:
         async for part in self._bucket.walk(prefix, chunk=chunk, after=after):
             yield [_stored(JobId(key), message) for key, message in part.items()]
+
+    @asynccontextmanager
+    async def walk(self, *, chunk: int = 128) -> AsyncIterator[AsyncIterator[Sequence[Stored]]]:
+        bucket = self._bucket
+        follower = Follower(
+            self._connection, self._requests, bucket.stream, [bucket.subject(">")], after=0, room=2 * chunk
+        )
+        async with follower.opened() as followed:
+            yield self._documents(followed)
+
+    async def _documents(self, followed: Follower) -> AsyncIterator[Sequence[Stored]]:
+        async for messages in followed.walk():
+            yield await in_turns(self._document, [message for message in messages if not message.is_marker])
+
+    def _document(self, message: Message) -> Stored:
+        return _stored(JobId(self._bucket.key(message.subject)), message)
 
 
 def _stored(job: JobId, message: Message) -> Stored:

@@ -1,6 +1,7 @@
 """The documents of the jobs, as a KV bucket keeps them."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from anyio.lowlevel import checkpoint
@@ -36,6 +37,10 @@ class MemoryJobs:
         walk = self._bucket.walk(lambda message: below(message.subject, prefix), chunk=chunk, after=after)
         async for messages in walk:
             yield [_stored(message) for message in messages]
+
+    @asynccontextmanager
+    async def walk(self, *, chunk: int = 128) -> AsyncIterator[AsyncIterator[Sequence[Stored]]]:
+        yield self.scan(chunk=chunk)
 
     def _read(self, job: JobId) -> Stored:
         message = self._bucket.last(job)

@@ -1,6 +1,6 @@
 """Trying again: the one place that says how often and how long apart."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,14 +18,22 @@ class Retry:
     initial_backoff: float = 1.0
     longest: float = 5.0
 
+    def pauses(self) -> Iterator[float | None]:
+        """Yield the seconds to pause after each try that failed; None after the last."""
+        pause = self.initial_backoff
+        for _ in range(self.attempts - 1):
+            yield pause
+            pause = min(pause * 2, self.longest)
+        yield None
+
 
 async def retrying(call: Callable[[], Awaitable[T]], policy: Retry, clock: Clock) -> T:
     """Call again while the answer is `Unavailable`; for calls that are harmless to repeat."""
-    pause = policy.initial_backoff
-    for _ in range(policy.attempts - 1):
+    for pause in policy.pauses():
         try:
             return await call()
         except Unavailable:
+            if pause is None:
+                raise
             await clock.sleep(pause)
-            pause = min(pause * 2, policy.longest)
-    return await call()
+    raise AssertionError("the last try returns or raises")

@@ -10,7 +10,7 @@ from natsched.clock import Clock
 from natsched.core.jobs import Job
 from natsched.errors import Conflict, Unavailable
 from natsched.ports import JobStore
-from natsched.protocol.retrying import Retry, retrying
+from natsched.protocol.retrying import Retry
 
 
 async def write_job(
@@ -18,19 +18,16 @@ async def write_job(
 ) -> int:
     """Write by compare-and-set and return the revision; `Conflict` only if somebody else wrote."""
     unknown = False
-
-    async def once() -> int:
-        nonlocal unknown
+    for pause in retry.pauses():
         try:
             return await jobs.write(job, expected=expected, ttl=ttl)
-        except Unavailable:
-            unknown = True
-            raise
         except Conflict:
-            if unknown:
-                stored = await jobs.read(job.id)
-                if stored.job == job:
-                    return stored.revision
+            if unknown and (stored := await jobs.read(job.id)).job == job:
+                return stored.revision
             raise
-
-    return await retrying(once, retry, clock)
+        except Unavailable:
+            if pause is None:
+                raise
+            unknown = True
+            await clock.sleep(pause)
+    raise AssertionError("the last try returns or raises")

@@ -240,3 +240,50 @@ async def test_the_key_of_a_prefix_comes_in_its_place(backend: Backend) -> None:
     assert await scanned(backend, "b", chunk=1) == ["b.x", "b.y", "b", "b.z"]
     own = (await backend.jobs.read(JobId("b"))).revision
     assert await scanned(backend, "b", after=own) == ["b.z"]
+
+
+async def walked(backend: Backend, *, chunk: int = 128) -> list[list[Stored]]:
+    async with backend.jobs.walk(chunk=chunk) as chunks:
+        return [list(found) async for found in chunks]
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 7, 128])
+async def test_a_walk_shows_all_documents_in_chunks(backend: Backend, chunk: int) -> None:
+    await create(backend, "e", "d", "c.x", "b", "a")
+    await backend.jobs.delete(JobId("b"), expected=(await backend.jobs.read(JobId("b"))).revision)
+    chunks = await walked(backend, chunk=chunk)
+    shown = [stored for found in chunks for stored in found]
+    assert shown == [await backend.jobs.read(JobId(job)) for job in ("e", "d", "c.x", "a")]
+    assert all(len(found) <= chunk for found in chunks)
+
+
+async def test_a_walk_of_nothing_ends_at_once(backend: Backend) -> None:
+    assert await walked(backend) == []
+
+
+async def test_a_walk_shows_documents_that_cannot_be_read(server: Server) -> None:
+    await create(server.backend, "a")
+    await server.put_document("b", b"\xff not ours")
+    ((a, b),) = await walked(server.backend)
+    assert (type(a.job), type(b.job)) == (Job, Unreadable)
+
+
+async def test_a_document_that_changes_during_a_walk_is_not_missed(backend: Backend) -> None:
+    ids = [f"x.{number}" for number in range(20)]
+    await create(backend, *ids)
+    seen: list[str] = []
+    async with backend.jobs.walk(chunk=2) as chunks:
+        async for chunk in chunks:
+            if not seen:
+                stored = await backend.jobs.read(JobId("x.19"))
+                await backend.jobs.write(make_job("x.19", n=2), expected=stored.revision)
+            seen += [stored.id for stored in chunk]
+    assert set(seen) == set(ids)
+
+
+async def test_a_walk_can_be_left_before_its_end(backend: Backend) -> None:
+    await create(backend, *(f"x.{number}" for number in range(20)))
+    async with backend.jobs.walk(chunk=2) as chunks:
+        first = await anext(chunks)
+    assert [stored.id for stored in first] == ["x.0", "x.1"]
+    assert len(await walked(backend)) == 1

@@ -7,9 +7,10 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from natsched.core.deciding import Facts, decide
+from natsched.core.deciding import decide
 from natsched.core.decisions import AskLeases, AskRecord, Claim, Decision, ReadAgain, Settle
 from natsched.core.executions import ExecutionStatus, Record
+from natsched.core.facts import Facts
 from natsched.core.hints import Hint, PlanHint, RunHint
 from natsched.core.jobs import ExecutionId, Job, JobId, LeaseId, Manual, Plan, Running, Spec, Status, Stored
 from natsched.core.planning import start_of

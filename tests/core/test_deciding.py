@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from natsched.core.deciding import Facts, decide
+from natsched.core.deciding import decide
 from natsched.core.decisions import AskLeases, AskRecord, Claim, Drop, HandBack, ReadAgain, Settle, Wait
 from natsched.core.documents import decode_job, encode_job
 from natsched.core.endings import Outcome, finish, release
 from natsched.core.executions import DID_NOT_RUN, FINAL, ExecutionStatus, Record
+from natsched.core.facts import Facts
 from natsched.core.hints import Hint, PlanHint
 from natsched.core.jobs import (
     MAX_RUNNING,

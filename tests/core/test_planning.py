@@ -167,8 +167,8 @@ def test_a_job_without_a_due_is_owed_no_hint() -> None:
 def test_the_runs_of_a_job_are_counted_to_its_limit() -> None:
     schedule = Interval(HOUR, max_runs=2)
     for runs, due in ((0, NOON + HOUR), (1, NOON + HOUR), (2, None), (3, None)):
-        job = make_job(schedule=schedule, status=Status(plan=Plan(n=5, due=NOON), runs=runs))
-        assert next_plan(job, NOON) == Plan(n=6, due=due)
+        job = make_job(schedule=schedule, status=Status(plan=Plan(n=5, due=NOON)))
+        assert next_plan(job, NOON, runs=runs) == Plan(n=6, due=due)
 
 
 def test_a_limit_that_is_reached_is_the_reason_of_completion() -> None:

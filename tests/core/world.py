@@ -13,10 +13,11 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from natsched.core import changes
-from natsched.core.deciding import Facts, decide
+from natsched.core.deciding import decide
 from natsched.core.decisions import AskLeases, AskRecord, Claim, Drop, HandBack, ReadAgain, Settle, Wait
 from natsched.core.endings import Outcome, finish, holds, is_kept, record_of, release
 from natsched.core.executions import Event, ExecutionStatus, Record, advance
+from natsched.core.facts import Facts
 from natsched.core.hints import Hint, Pending, PlanHint
 from natsched.core.jobs import ExecutionId, Job, LeaseId, Running, Spec, Stored
 from natsched.core.planning import plan_hint

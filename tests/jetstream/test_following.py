@@ -9,7 +9,7 @@ import pytest
 
 from natsched.jetstream.api import call
 from natsched.jetstream.server import EmbeddedServer, ServerOptions
-from tests.factories import make_record
+from tests.factories import make_job, make_record
 from tests.jetstream.opening import Opened, open_backend
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
@@ -113,3 +113,46 @@ async def test_an_error_inside_the_context_comes_out_as_it_is(opened: Opened) ->
     with pytest.raises(KeyError):
         async with opened.backend.history.follow(), opened.backend.intake("default"):
             raise KeyError
+
+
+@pytest.mark.parametrize("loss", ["consumer", "server"])
+async def test_a_walk_goes_on_behind_what_it_showed_when_its_consumer_is_lost(
+    opened: Opened, server: EmbeddedServer, loss: str
+) -> None:
+    ids = [f"x.{number}" for number in range(100)]
+    for job in ids:
+        await opened.backend.jobs.write(make_job(job), expected=0)
+    seen: list[str] = []
+    with anyio.fail_after(DEADLINE):
+        async with opened.backend.jobs.walk(chunk=8) as chunks:
+            async for chunk in chunks:
+                if not seen:
+                    if loss == "server":
+                        server.kill()
+                        await server.start_async()
+                    else:
+                        (name,) = await consumers(opened, opened.names.jobs)
+                        await call(
+                            opened.connection,
+                            f"CONSUMER.DELETE.{opened.names.bucket_stream(opened.names.jobs)}.{name}",
+                        )
+                seen += [stored.id for stored in chunk]
+    assert seen == ids
+    assert await consumers(opened, opened.names.jobs) == []
+
+
+async def test_a_walk_ends_although_what_it_was_to_show_is_removed(opened: Opened) -> None:
+    for number in range(20):
+        await opened.backend.jobs.write(make_job(f"x.{number}"), expected=0)
+    bucket = opened.names.jobs
+    seen: list[str] = []
+    with anyio.fail_after(DEADLINE):
+        async with opened.backend.jobs.walk(chunk=2) as chunks:
+            async for chunk in chunks:
+                seen += [stored.id for stored in chunk]
+                await call(
+                    opened.connection,
+                    f"STREAM.PURGE.{opened.names.bucket_stream(bucket)}",
+                    {"filter": opened.names.key(bucket, "x.19")},
+                )
+    assert seen == [f"x.{number}" for number in range(19)]

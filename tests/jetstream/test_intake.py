@@ -197,14 +197,14 @@ async def test_a_frozen_server_is_noticed_and_pulled_from_again(opened: Opened, 
 
 
 @pytest.mark.parametrize(
-    ("reply", "count_and_seq"),
+    ("reply", "numbers"),
     [
-        (b"$JS.ACK.S.consumer.3.71.9.1700000000000000000.0", (3, 71)),
-        (b"$JS.ACK.hub.Xab12.S.consumer.3.71.9.1700000000000000000.0", (3, 71)),
-        (b"$JS.ACK._.Xab12.S.consumer.3.71.9.1700000000000000000.0.r4nd0m", (3, 71)),
-        (b"", (0, 0)),
-        (b"_INBOX.a.b", (0, 0)),
+        (b"$JS.ACK.S.consumer.3.71.9.1700000000000000000.5", (3, 71, 5)),
+        (b"$JS.ACK.hub.Xab12.S.consumer.3.71.9.1700000000000000000.5", (3, 71, 5)),
+        (b"$JS.ACK._.Xab12.S.consumer.3.71.9.1700000000000000000.5.r4nd0m", (3, 71, 5)),
+        (b"", (0, 0, 0)),
+        (b"_INBOX.a.b", (0, 0, 0)),
     ],
 )
-def test_both_formats_of_an_acknowledgement_subject_are_read(reply: bytes, count_and_seq: tuple[int, int]) -> None:
-    assert ack_numbers(reply) == count_and_seq
+def test_both_formats_of_an_acknowledgement_subject_are_read(reply: bytes, numbers: tuple[int, int, int]) -> None:
+    assert ack_numbers(reply) == numbers

@@ -1,0 +1,72 @@
+"""What is known when a hint is decided on, and what follows from that alone."""
+
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+from natsched.core.decisions import AskLeases, HandBack
+from natsched.core.executions import Record
+from natsched.core.jobs import ExecutionId, Job, LeaseId, Running, Stored
+
+_SHORTEST: Final = 0.1
+_LONGEST: Final = 5.0
+
+
+@dataclass(slots=True, kw_only=True)
+class Facts:
+    """What is known when a hint is looked at; it grows while the answer is a question.
+
+    `authoritative`: the document was read from the leader after the hint came. `mine`: what this replica is
+    claiming or running at this moment, under `lease` or one that it lost. `leases`: those that were asked
+    about. `record`: the answer to `AskRecord`, once `record_known`. `delivery` and `deliveries` are the
+    hint's sequence in the stream and how often it was handed out.
+    """
+
+    now: datetime
+    stored: Stored
+    lease: LeaseId
+    authoritative: bool = False
+    mine: Container[ExecutionId] = frozenset()
+    leases: Mapping[LeaseId, bool] = field(default_factory=dict)
+    record: Record | None = None
+    record_known: bool = False
+    delivery: int = 0
+    deliveries: int = 1
+
+    def read_again(self, stored: Stored) -> None:
+        """Take a read from the leader; what was asked about an older one is asked again."""
+        self.stored = stored
+        self.authoritative = True
+        self.leases = {}
+        self.record = None
+        self.record_known = False
+
+
+def is_alive(execution: ExecutionId, entry: Running, facts: Facts) -> bool | None:
+    if execution in facts.mine:
+        return True
+    if entry.lease is None or entry.lease == facts.lease:
+        return False
+    return facts.leases.get(entry.lease)
+
+
+def others_of(job: Job, execution: ExecutionId, facts: Facts) -> frozenset[ExecutionId] | AskLeases:
+    """Return what else of the job is running under a live lease; asked for only where that matters."""
+    if job.spec.overlap == "allow":
+        return frozenset()
+    found = {key: is_alive(key, entry, facts) for key, entry in job.status.running.items() if key != execution}
+    unknown = frozenset(
+        lease
+        for key, alive in found.items()
+        if alive is None and (lease := job.status.running[key].lease) is not None
+    )
+    if unknown:
+        return AskLeases(leases=unknown)
+    return frozenset(key for key, alive in found.items() if alive)
+
+
+def hand_back(facts: Facts, reason: str) -> HandBack:
+    """Hand back with a delay that grows with the deliveries."""
+    seconds = min(_LONGEST, _SHORTEST * 2 ** min(facts.deliveries - 1, 10))
+    return HandBack(delay=timedelta(seconds=seconds), reason=reason)

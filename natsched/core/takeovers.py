@@ -1,0 +1,86 @@
+"""What becomes of an execution whose hint comes again: it is running, it ended unseen, or its replica died."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Final
+
+from natsched.core.decisions import AskLeases, AskRecord, Claim, Decision, Drop, HandBack, ReadAgain, Settle
+from natsched.core.endings import Outcome, finish, is_kept, record_of
+from natsched.core.executions import FINAL, Event, ExecutionStatus, advance
+from natsched.core.facts import Facts, hand_back, is_alive, others_of
+from natsched.core.jobs import ExecutionId, Job
+from natsched.core.planning import start_of_running
+
+RUNNING_ELSEWHERE: Final = timedelta(seconds=2)
+"""When a redelivered hint of a running execution is looked at again; its lease's end is noticed before."""
+
+
+def decide_running(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
+    entry = job.status.running[execution]
+    alive = is_alive(execution, entry, facts)
+    if alive is None:
+        assert entry.lease is not None
+        return AskLeases(leases=frozenset({entry.lease}))
+    if alive:
+        return HandBack(delay=RUNNING_ELSEWHERE, reason="it is running")
+    if not facts.authoritative:
+        return ReadAgain()
+    if not facts.record_known:
+        return AskRecord(execution=execution, attempt=entry.attempt)
+    record = facts.record
+    if record is not None and record.status in FINAL:
+        outcome = Outcome(
+            status=record.status,
+            started_at=record.started_at,
+            ended_at=record.ended_at or facts.now,
+            error=record.error,
+        )
+        return Settle(job=finish(job, execution, outcome), reason="finished from its record")
+    return _take_over(job, execution, facts)
+
+
+def _take_over(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
+    entry = job.status.running[execution]
+    takeovers = entry.takeovers + (entry.lease is not None)
+    if job.spec.delivery == "at_most_once":
+        return _bury(job, execution, Event.HOLDER_DIED_AT_MOST_ONCE, "its replica died", facts)
+    if takeovers > job.spec.max_crashes:
+        return _bury(job, execution, Event.CRASH_TOO_OFTEN, f"{takeovers} replicas died running it", facts)
+    if not entry.manual and not job.spec.is_active(facts.now):
+        return Drop(reason="paused")
+    others = others_of(job, execution, facts)
+    if isinstance(others, AskLeases):
+        return others
+    if job.spec.overlap == "skip" and others:
+        return hand_back(facts, "another execution is running")
+    advance(advance(ExecutionStatus.RUNNING, Event.HOLDER_DIED), Event.CLAIM)
+    taken = replace(
+        entry,
+        lease=facts.lease,
+        token=facts.stored.revision,
+        attempt=entry.attempt + 1,
+        takeovers=takeovers,
+        delivery=facts.delivery,
+    )
+    status = replace(job.status, running={**job.status.running, execution: taken})
+    return Claim(
+        job=replace(job, status=status),
+        execution=execution,
+        running=taken,
+        start=start_of_running(job, entry),
+        rehint=True,
+    )
+
+
+def _bury(job: Job, execution: ExecutionId, event: Event, reason: str, facts: Facts) -> Settle:
+    """End an execution that nobody may run again."""
+    outcome = Outcome(
+        status=advance(ExecutionStatus.RUNNING, event),
+        started_at=None,
+        ended_at=facts.now,
+        error=reason,
+        reason=reason,
+    )
+    record = record_of(job, execution, job.status.running[execution], outcome, replica=None)
+    kept = (record,) if is_kept(job, record) else ()
+    return Settle(job=finish(job, execution, outcome), reason=outcome.status.value, records=kept)
