@@ -37,6 +37,9 @@ from natsched.turns import in_turns
 
 LOCK: Final = "reconciler"
 CHUNK: Final = 64
+_TOGETHER: Final = 1024
+"""How many findings are confirmed together: each time all that is delivered is read."""
+
 
 _LOCK_TTL: Final = timedelta(seconds=5)
 _RENEW_AT: Final = 0.3
@@ -129,11 +132,16 @@ class Reconciler:
         started = self._clock.monotonic()
         self._sweeps += 1
         jobs = repairs = 0
+        found: list[Repair] = []
         seen: dict[str, datetime] = {}
         async with self._backend.jobs.walk(chunk=CHUNK) as chunks:
             async for chunk in chunks:
                 jobs += len(chunk)
-                repairs += await self._sweep_chunk(chunk, seen)
+                found += await self._inspect_chunk(chunk)
+                if len(found) >= _TOGETHER:
+                    repairs += await self._repair(await self._confirmed(found, seen))
+                    found = []
+        repairs += await self._repair(await self._confirmed(found, seen))
         self._suspects = seen
         await self._compare_zone_data()
         if self._sweeps % _SCHEDULES_EVERY == 0:
@@ -153,7 +161,7 @@ class Reconciler:
             log.warning("replicas differ in their zone data: install one version of tzdata", action="zones_differ")
             self._observe(ZonesDiffer(replicas=found))
 
-    async def _sweep_chunk(self, chunk: Sequence[Stored], seen: dict[str, datetime]) -> int:
+    async def _inspect_chunk(self, chunk: Sequence[Stored]) -> list[Repair]:
         now = self._clock.now()
         for stored in chunk:
             if isinstance(stored.job, Unreadable):
@@ -164,13 +172,14 @@ class Reconciler:
         live = await living(self._backend.locks) if running else frozenset()
         sight = Sight(now=now, grace=self._options.reconciler_grace, live=live)
         repairs = await in_turns(lambda stored: tuple(inspect(stored, scheduled.get(stored.id), sight)), readable)
-        return await self._repair(await self._confirmed(list(chain.from_iterable(repairs)), now, seen))
+        return list(chain.from_iterable(repairs))
 
-    async def _confirmed(self, found: Sequence[Repair], now: datetime, seen: dict[str, datetime]) -> list[Repair]:
+    async def _confirmed(self, found: Sequence[Repair], seen: dict[str, datetime]) -> list[Repair]:
         """Leave out what lies among the deliveries, and what was not missing for as long as the grace."""
         rehints = [repair for repair in found if isinstance(repair, Rehint)]
         if not rehints:
             return list(found)
+        now = self._clock.now()
         delivered = await self._delivered()
         confirmed: list[Repair] = []
         for repair in found:

@@ -82,7 +82,10 @@ class HintMessages:
 
     async def deliveries(self) -> Sequence[Pending]:
         walk = self._requests.walk(self._names.stream, self._names.deliveries, chunk=_CHUNK)
-        return [pending(message, self._names) async for messages in walk for message in messages]
+        found: list[Pending] = []
+        async for messages in walk:
+            found += await in_turns(lambda message: pending(message, self._names), messages)
+        return found
 
 
 def read_hint(subject: str, data: bytes, names: Names) -> Hint:
