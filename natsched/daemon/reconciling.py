@@ -40,7 +40,6 @@ CHUNK: Final = 64
 _TOGETHER: Final = 1024
 """How many findings are confirmed together: each time all that is delivered is read."""
 
-
 _LOCK_TTL: Final = timedelta(seconds=5)
 _RENEW_AT: Final = 0.3
 _SCHEDULES_EVERY: Final = 10

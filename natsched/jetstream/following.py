@@ -20,15 +20,12 @@ from natsched.errors import BackendError
 from natsched.jetstream.connection import Connection
 from natsched.jetstream.intake import ack_numbers
 from natsched.jetstream.pulling import Loss, Puller
-from natsched.jetstream.requests import Message, Requests
+from natsched.jetstream.requests import LAPS, Message, Requests
 from natsched.jetstream.translate import NotFound
 from natsched.logs import get_logger
 
 ROOM: Final = 512
 """How many messages may wait to be taken."""
-
-LAPS: Final = 3
-"""How often a walk goes after what was rewritten while it was under way."""
 
 _log: Final = get_logger(__name__)
 _INACTIVE: Final = 60_000_000_000

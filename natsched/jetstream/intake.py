@@ -35,7 +35,7 @@ class QueueDelivery:
     again.
     """
 
-    __slots__ = ("_client", "_data", "_hint", "_names", "_problem", "_reply", "_subject")
+    __slots__ = ("_client", "_data", "_hint", "_names", "_problem", "_reply", "_subject", "attempts", "seq")
 
     def __init__(self, subject: bytes, reply: bytes, data: bytes, names: Names, client: WireClient) -> None:
         self._subject = subject
@@ -43,6 +43,7 @@ class QueueDelivery:
         self._data = data
         self._names = names
         self._client = client
+        self.attempts, self.seq, _ = ack_numbers(reply)
         self._hint: Hint | None = None
         self._problem: str | None = None
 
@@ -58,14 +59,6 @@ class QueueDelivery:
     @property
     def problem(self) -> str | None:
         return None if self.hint is not None else self._problem
-
-    @property
-    def seq(self) -> int:
-        return ack_numbers(self._reply)[1]
-
-    @property
-    def attempts(self) -> int:
-        return ack_numbers(self._reply)[0]
 
     def ack(self) -> None:
         self._say(_ACK)

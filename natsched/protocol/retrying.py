@@ -18,22 +18,21 @@ class Retry:
     initial_backoff: float = 1.0
     longest: float = 5.0
 
-    def pauses(self) -> Iterator[float | None]:
-        """Yield the seconds to pause after each try that failed; None after the last."""
+    def pauses(self) -> Iterator[float]:
+        """Yield the seconds to pause between the tries."""
         pause = self.initial_backoff
         for _ in range(self.attempts - 1):
             yield pause
             pause = min(pause * 2, self.longest)
-        yield None
 
 
 async def retrying(call: Callable[[], Awaitable[T]], policy: Retry, clock: Clock) -> T:
     """Call again while the answer is `Unavailable`; for calls that are harmless to repeat."""
-    for pause in policy.pauses():
+    pauses = policy.pauses()
+    while True:
         try:
             return await call()
         except Unavailable:
-            if pause is None:
+            if (pause := next(pauses, None)) is None:
                 raise
             await clock.sleep(pause)
-    raise AssertionError("the last try returns or raises")

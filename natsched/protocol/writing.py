@@ -17,8 +17,9 @@ async def write_job(
     jobs: JobStore, job: Job, *, expected: int, ttl: timedelta | None, retry: Retry, clock: Clock
 ) -> int:
     """Write by compare-and-set and return the revision; `Conflict` only if somebody else wrote."""
+    pauses = retry.pauses()
     unknown = False
-    for pause in retry.pauses():
+    while True:
         try:
             return await jobs.write(job, expected=expected, ttl=ttl)
         except Conflict:
@@ -26,8 +27,7 @@ async def write_job(
                 return stored.revision
             raise
         except Unavailable:
-            if pause is None:
+            if (pause := next(pauses, None)) is None:
                 raise
             unknown = True
             await clock.sleep(pause)
-    raise AssertionError("the last try returns or raises")
