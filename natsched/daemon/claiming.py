@@ -82,7 +82,9 @@ class Claimer:
             slots.release()
             self._keeper.nak(held, RUNNING_ELSEWHERE)
             return True
-        active = Active(claim.execution, self._leaseholder.lease, asyncio.current_task())
+        task = asyncio.current_task()
+        assert task is not None
+        active = Active(claim.execution, self._leaseholder.lease, task)
         self.active[claim.execution] = active
         try:
             won = await self._win(stored, claim)

@@ -1,11 +1,10 @@
 """Running one claimed execution: wait for its instant, call its handler, say how it ended."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
+from types import TracebackType
 from typing import Final, Literal, TypeAlias
-
-import anyio
 
 from natsched.clock import Clock
 from natsched.core.endings import Outcome
@@ -28,12 +27,16 @@ _EVENTS: Final = {
 
 @dataclass(slots=True, eq=False)
 class Active:
-    """An execution in this replica's hands, from before its claim to its end."""
+    """An execution in this replica's hands, from before its claim to its end.
+
+    Within a `with` block `stop` cancels its task, and the block ends that. An `anyio.CancelScope` would do the same
+    for 10 us a run, a twentieth of all that a run costs.
+    """
 
     execution: ExecutionId
     lease: LeaseId
-    task: asyncio.Task[None] | None
-    scope: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    task: asyncio.Task[None]
+    executing: bool = False
     stopped: StopReason | None = None
     started_at: datetime | None = None
 
@@ -41,12 +44,21 @@ class Active:
         """Cancel the handler; what follows depends on the reason."""
         if self.stopped is None:
             self.stopped = reason
-            self.scope.cancel(reason)
+            if self.executing:
+                self.task.cancel(reason)
+
+    def __enter__(self) -> None:
+        self.executing = True
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        self.executing = False
+        return self.stopped is not None and self.task.uncancel() == 0 and kind is asyncio.CancelledError
 
     def abandon(self) -> None:
         """Cancel whatever is still being done for it."""
-        if self.task is not None:
-            self.task.cancel()
+        self.task.cancel()
 
 
 class Executor:
@@ -77,9 +89,9 @@ class Executor:
         self, active: Active, handler: Handler, job: Job, entry: Running, start: datetime
     ) -> Outcome | None:
         """Run and return the outcome; None if this replica may not go on with it."""
-        with active.scope:
-            await self._wait(start)
+        with active:
             if active.stopped is None:
+                await self._wait(start)
                 return await self._run(active, handler, job, entry, start)
         if active.stopped == "shutdown":
             return self._interrupted(job, active.started_at)
@@ -110,9 +122,8 @@ class Executor:
     async def _call(self, active: Active, handler: Handler, context: Context, limit: float | None) -> Ended:
         try:
             return await self._caller.call(handler, context, timeout=limit)
-        except anyio.get_cancelled_exc_class():
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():
+        except asyncio.CancelledError:
+            if active.task.cancelling():
                 raise
             return Ended(status=ExecutionStatus.FAILED, error="it cancelled itself")
 

@@ -6,7 +6,7 @@ lease ends it does not wait for the next sweep: it looks through what is deliver
 hints again what is overdue or abandoned.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Final
@@ -136,11 +136,11 @@ class Reconciler:
         async with self._backend.jobs.walk(chunk=CHUNK) as chunks:
             async for chunk in chunks:
                 jobs += len(chunk)
-                found += await self._inspect_chunk(chunk)
+                found += self._missing(await self._inspect_chunk(chunk), seen)
                 if len(found) >= _TOGETHER:
-                    repairs += await self._repair(await self._confirmed(found, seen))
+                    repairs += await self._repair(await self._undelivered(found))
                     found = []
-        repairs += await self._repair(await self._confirmed(found, seen))
+        repairs += await self._repair(await self._undelivered(found))
         self._suspects = seen
         await self._compare_zone_data()
         if self._sweeps % _SCHEDULES_EVERY == 0:
@@ -173,24 +173,26 @@ class Reconciler:
         repairs = await in_turns(lambda stored: tuple(inspect(stored, scheduled.get(stored.id), sight)), readable)
         return list(chain.from_iterable(repairs))
 
-    async def _confirmed(self, found: Sequence[Repair], seen: dict[str, datetime]) -> list[Repair]:
-        """Leave out what lies among the deliveries, and what was not missing for as long as the grace."""
-        rehints = [repair for repair in found if isinstance(repair, Rehint)]
-        if not rehints:
-            return list(found)
+    def _missing(self, found: Iterable[Repair], seen: dict[str, datetime]) -> Iterator[Repair]:
+        """Leave out what was not missing for as long as the grace; it is noted in `seen` since when it is."""
         now = self._clock.now()
-        delivered = await self._delivered()
-        confirmed: list[Repair] = []
         for repair in found:
-            if isinstance(repair, Rehint):
-                if repair.hint.key in delivered or _execution_of(repair.hint) in delivered:
+            if isinstance(repair, Rehint) and repair.suspect:
+                since = seen[repair.hint.key] = self._suspects.get(repair.hint.key, now)
+                if now - since < self._options.reconciler_grace:
                     continue
-                if repair.suspect:
-                    since = seen[repair.hint.key] = self._suspects.get(repair.hint.key, now)
-                    if now - since < self._options.reconciler_grace:
-                        continue
-            confirmed.append(repair)
-        return confirmed
+            yield repair
+
+    async def _undelivered(self, found: Sequence[Repair]) -> list[Repair]:
+        """Leave out what lies among the deliveries."""
+        if not any(isinstance(repair, Rehint) for repair in found):
+            return list(found)
+        delivered = await self._delivered()
+        return [
+            repair
+            for repair in found
+            if isinstance(repair, Delete) or delivered.isdisjoint((repair.hint.key, _execution_of(repair.hint)))
+        ]
 
     async def _delivered(self) -> frozenset[str]:
         """Return the keys and executions of all hints that are delivered and not yet acknowledged."""
