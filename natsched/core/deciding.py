@@ -24,7 +24,7 @@ from natsched.core.endings import counted, is_kept, record_of_none
 from natsched.core.executions import Event, ExecutionStatus, Record, advance
 from natsched.core.facts import Facts, hand_back, others_of
 from natsched.core.hints import Hint, PlanHint, RunHint
-from natsched.core.jobs import MAX_RUNNING, ExecutionId, Job, Plan, Running, Spec, Stored, Unreadable
+from natsched.core.jobs import MAX_RUNNING, ExecutionId, Job, Plan, Running, Spec, Status, Stored, Unreadable
 from natsched.core.planning import (
     Take,
     delayed_plan,
@@ -147,8 +147,17 @@ def _moved(
         plan = Plan(n=status.plan.n + 1)
     else:
         plan = delayed_plan(job, now, runs=runs)
-    status = replace(status, plan=plan, running=running, last_due=last_due, runs=runs, counts=counts)
-    return settle(replace(job, spec=_awake(job.spec), status=status), now)
+    status = Status(
+        plan=plan,
+        running=running,
+        manual=status.manual,
+        last_due=last_due,
+        last=status.last,
+        runs=runs,
+        counts=counts,
+        completed=status.completed,
+    )
+    return settle(Job(id=job.id, uid=job.uid, spec=_awake(job.spec), status=status), now)
 
 
 def _awake(spec: Spec) -> Spec:

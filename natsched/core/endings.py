@@ -25,6 +25,8 @@ class Outcome:
     reason: str | None = None
 
     def __post_init__(self) -> None:
+        if self.error is None and self.traceback is None:
+            return
         for name in ("error", "traceback"):
             text: str | None = getattr(self, name)
             if text is not None:

@@ -89,7 +89,8 @@ def decode_hint(data: bytes, *, job: str, queue: str = "default") -> Hint:
         start = datetime.fromisoformat(body["at"])
         if start.utcoffset() is None:
             raise DocumentError(field="at", reason=f"{body['at']!r} has no time zone")
-        start = start.astimezone(UTC)
+        if start.tzinfo is not UTC:
+            start = start.astimezone(UTC)
         uid, revision = str(body["uid"]), int(body["rev"])
         if "n" in body:
             return PlanHint(job=JobId(job), uid=uid, n=int(body["n"]), start=start, revision=revision, queue=queue)

@@ -164,6 +164,8 @@ def settle(job: Job, now: datetime) -> Job:
 
 def start_of(job: Job, due: datetime) -> datetime:
     """Return when a run of that due starts: jitter moves the start, never the plan."""
+    if not job.spec.schedule.jitter:
+        return due
     return _later(due, jitter_of(job.spec.schedule, due, uid=job.uid))
 
 

@@ -18,6 +18,7 @@ MICROSECOND = timedelta(microseconds=1)
 SHORTEST_PERIOD = timedelta(milliseconds=100)
 SECOND = 1_000_000  # microseconds
 LAST = END * SECOND - 1  # in microseconds since 1970; no schedule goes further
+_END = timedelta(microseconds=LAST)
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -167,6 +168,8 @@ class Gap:
 
 def next_due(schedule: Schedule, after: datetime, *, anchor: datetime, salt: str) -> datetime | None:
     """Find the first instant strictly after `after`; None where none is left. Knows nothing of `max_runs`."""
+    if isinstance(schedule, Interval):
+        return _next_of(schedule, after, anchor)
     least = _micros(after) + 1
     if schedule.start_at is not None:
         least = max(least, _micros(schedule.start_at))
@@ -174,8 +177,6 @@ def next_due(schedule: Schedule, after: datetime, *, anchor: datetime, salt: str
         case Cron():
             second = _timeline(schedule, salt).next(-(-least // SECOND) - 1)
             due = None if second is None else second * SECOND
-        case Interval():
-            due = _next_multiple(schedule, least, anchor)
         case Once():
             due = _micros(schedule.at)
     last = LAST if schedule.end_at is None else min(LAST, _micros(schedule.end_at))
@@ -240,10 +241,12 @@ def _timeline(cron: Cron, salt: str) -> Timeline:
     return Timeline(pattern, cron.timezone, skipped, repeated)
 
 
-def _next_multiple(interval: Interval, least: int, anchor: datetime) -> int:
-    period = interval.period // MICROSECOND
-    start = _micros(anchor) + period if interval.start_at is None else _micros(interval.start_at)
-    return start + max(0, -((start - least) // period)) * period
+def _next_of(interval: Interval, after: datetime, anchor: datetime) -> datetime | None:
+    period = min(interval.period, 2 * _END)  # what is longer comes to the same, and could not be added
+    first = anchor - EPOCH + period if interval.start_at is None else interval.start_at - EPOCH
+    due = first + max(0, (after - EPOCH - first) // period + 1) * period
+    last = _END if interval.end_at is None else min(_END, interval.end_at - EPOCH)
+    return EPOCH + due if due <= last else None
 
 
 def _fill(schedule: Schedule, **values: object) -> None:

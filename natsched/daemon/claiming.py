@@ -1,7 +1,7 @@
 """Winning a run and seeing it to its end: claim, hint the next plan, call the handler, record, finish, answer."""
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from natsched.clock import Clock
@@ -75,7 +75,7 @@ class Claimer:
             self._no_handler(held, claim.job)
             return True
         slots = self._slots[held.hint.queue]
-        if not await slots.acquire(max(claim.start, self._clock.now()) + self._options.spill_after):
+        if not slots.take() and not await slots.acquire(self._patience(claim)):
             self._spill(held)
             return True
         if claim.execution in self.active:  # a doubled hint: token and lease are the same, so only one may try
@@ -95,6 +95,10 @@ class Claimer:
         finally:
             del self.active[claim.execution]
             slots.release()
+
+    def _patience(self, claim: Claim) -> datetime:
+        """Return until when a run waits for a place here."""
+        return max(claim.start, self._clock.now()) + self._options.spill_after
 
     async def _win(self, stored: Stored, claim: Claim) -> tuple[Job, int] | None:
         """Write the claim; a lost one may be this very claim, whose answer was lost."""

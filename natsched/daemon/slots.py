@@ -20,10 +20,16 @@ class Slots:
     def free(self) -> int:
         return self._free
 
+    def take(self) -> bool:
+        """Take a place if one is free now."""
+        if self._free == 0 or self._waiting:
+            return False
+        self._free -= 1
+        return True
+
     async def acquire(self, until: datetime) -> bool:
         """Take a place, waiting for one until that instant; False if none came free."""
-        if self._free > 0 and not self._waiting:
-            self._free -= 1
+        if self.take():
             return True
         place = anyio.Event()
         self._waiting.append(place)

@@ -1,7 +1,7 @@
 """What things are called in NATS: subjects, streams, keys and consumers, and the way back from a subject."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from natsched.core.hints import Hint, PlanHint
 from natsched.core.jobs import ExecutionId, JobId
@@ -9,8 +9,7 @@ from natsched.core.jobs import ExecutionId, JobId
 DEFAULT_QUEUE: Final = "default"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Address:
+class Address(NamedTuple):
     """What the subject of a hint says; a schedule's names no queue, and only a run's names an execution."""
 
     kind: Literal["schedule", "retry", "plan", "run"]
