@@ -14,7 +14,7 @@ from natsched.core.hints import Hint
 from natsched.core.pacing import BASE, COST, beginning
 from natsched.ports import Delivery
 
-BATCH: Final = 256
+BATCH: Final = 64
 REPLAN: Final = 0.05
 _BUCKETS_A_SECOND: Final = 100
 

@@ -13,6 +13,8 @@ import asyncio
 from datetime import timedelta
 from typing import Final, assert_never
 
+from anyio.lowlevel import checkpoint
+
 from natsched.clock import Clock
 from natsched.core.deciding import decide
 from natsched.core.decisions import AskLeases, AskRecord, Claim, Drop, HandBack, ReadAgain, Settle, Wait
@@ -62,6 +64,7 @@ class Dispatcher:
         while True:
             batch = await self._agenda.due()
             runs.create_task(self._begin(batch, runs), name="read a batch of jobs")
+            await checkpoint()  # what is already begun may be due: let it have its turn
 
     def drain(self) -> None:
         """Claim nothing more and hand back what is held."""

@@ -10,6 +10,7 @@ import time
 from array import array
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import anyio
 import uvloop
@@ -45,6 +46,7 @@ class Figures:
         self.left_out: Counter[str] = Counter()
         self.failed = 0
         self.cpu = time.process_time()
+        self.machine = _machine()
         self.since = time.monotonic()
 
     def observe(self, event: Event) -> None:
@@ -68,6 +70,7 @@ class Figures:
 
     def report(self) -> dict[str, object]:
         lags = sorted(self.lags)
+        stolen, whole = (now - then for now, then in zip(_machine(), self.machine, strict=True))
         seconds = time.monotonic() - self.since
         return {
             "runs": len(lags),
@@ -80,6 +83,7 @@ class Figures:
             "left_out": dict(self.left_out),
             "failed": self.failed,
             "cpu_us_per_run": round((time.process_time() - self.cpu) / max(1, len(lags)) * 1e6, 1),
+            "stolen_percent": round(100 * stolen / max(1, whole), 1),
         }
 
     def _gaps(self) -> int:
@@ -130,6 +134,15 @@ async def main(url: str) -> None:
                     swept = await figures.next_sweep()
                     say(jobs=swept.jobs, repairs=swept.repairs, sweep_seconds=round(swept.seconds, 3))
         replica.stop()
+
+
+def _machine() -> tuple[int, int]:
+    """Return what the host took from this machine's processors and all their time, in ticks (Linux; else 0)."""
+    try:
+        ticks = [int(tick) for tick in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    except OSError:
+        return 0, 0
+    return ticks[7], sum(ticks)
 
 
 def _rss() -> float:
