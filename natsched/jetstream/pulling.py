@@ -22,8 +22,9 @@ from nats.aio.subscription import Subscription
 
 from natsched.errors import BackendError
 from natsched.jetstream.connection import Connection
+from natsched.jetstream.frames import Sink
 from natsched.jetstream.translate import translate, translated
-from natsched.jetstream.wire import Sink, description_of, header, status_of
+from natsched.jetstream.wire import description_of, header, status_of
 from natsched.logs import get_logger
 
 EXPIRES: Final = 30.0

@@ -3,25 +3,24 @@
 Theory of operation. A message on nats-py's usual way (2.16) costs 8-30 us of CPU: a publish goes through four
 coroutines and a check of each header, a message received through a queue, a task and a dictionary of all its
 headers, which is made character by character. Here `post` makes the command in one piece and puts it where the
-client's own flusher finds it, and a `Sink` is called with what the parser found, as bytes, from the task that
-reads. The parser, the flusher, the subscriptions and reconnecting are nats-py's, and so are all other calls.
+client's own flusher finds it, and a `Sink` is called with what a frame holds, as bytes, from the task that reads.
+The flusher, the subscriptions and reconnecting are nats-py's, and so are all other calls.
 
-Used of nats-py's private parts: `_process_msg`, which the parser awaits with each message, and `_pending`,
-`_pending_data_size` and `_flush_queue`, which `_send_command` and `_flush_pending` fill. Tests hold each of them.
+Used of nats-py's private parts: `_ps`, its parser; `_process_msg`, which that awaits with each message that
+`frames` leaves to it; and `_pending`, `_pending_data_size` and `_flush_queue`, which `_send_command` and
+`_flush_pending` fill. Tests hold each of them.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Mapping
+from typing import Final
 
 import nats.errors
 from nats.aio.client import Client
 from nats.aio.subscription import Subscription
 
+from natsched.jetstream.frames import FrameParser, Sink
 from natsched.logs import get_logger
-
-Sink: TypeAlias = Callable[[bytes, bytes, bytes, bytes], None]
-"""Takes subject, reply, data and the block of headers (empty if there is none); must neither wait nor raise."""
 
 _HEAD: Final = "NATS/1.0\r\n"
 _STATUS: Final = b"NATS/1.0 "
@@ -34,6 +33,7 @@ class WireClient(Client):
     def __init__(self) -> None:
         super().__init__()
         self._sinks: dict[int, Sink] = {}
+        self._ps = FrameParser(self, self._sinks)
 
     def post(self, subject: str, payload: bytes, reply: str = "", headers: Mapping[str, str] | None = None) -> None:
         """Publish without waiting; while disconnected it is kept until the connection stands again.
@@ -72,11 +72,15 @@ class WireClient(Client):
         sink = self._sinks.get(sid)
         if sink is None:
             await super()._process_msg(sid, subject, reply, data, headers)
-            return
+        else:
+            self.hand(sink, subject, reply, data, headers or b"")
+
+    def hand(self, sink: Sink, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
+        """Hand a message to its sink, whatever comes of it."""
         self.stats["in_msgs"] += 1
         self.stats["in_bytes"] += len(data)
         try:
-            sink(subject, reply, data, headers or b"")
+            sink(subject, reply, data, headers)
         except Exception:  # noqa: BLE001 - it would end the reading of the whole connection
             _log.exception("a message could not be taken", action="message_failed", subject=subject.decode())
 
