@@ -4,6 +4,7 @@ from natsched.client.client import Client
 from natsched.client.connecting import connect
 from natsched.client.handle import ExecutionHandle
 from natsched.client.views import JobPage, JobView
+from natsched.core.backoff import RetryPolicy
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.core.schedules import Cron, Interval, Once
 from natsched.embedding import embed
@@ -31,8 +32,10 @@ from natsched.errors import (
 from natsched.protocol.operations import Ensured
 from natsched.targets.context import Context
 from natsched.targets.registry import Registry
+from natsched.targets.signals import Abort, Retry
 
 __all__ = [
+    "Abort",
     "BackendError",
     "Client",
     "ConfigError",
@@ -59,6 +62,8 @@ __all__ = [
     "PermissionDenied",
     "Record",
     "Registry",
+    "Retry",
+    "RetryPolicy",
     "ScheduleError",
     "ServerTooOld",
     "TooManyEntries",

@@ -74,6 +74,12 @@ class What:
     max_crashes: Annotated[
         int | None, _option("--max-crashes", "N", "How many replicas may die on one run.", _HOW)
     ] = None
+    retry: Annotated[
+        str | None, _option("--retry", "N|JSON", 'So many attempts, or {"max_attempts": 5, "base": "10s"}.', _HOW)
+    ] = None
+    auto_pause_after: Annotated[
+        int | None, _option("--auto-pause-after", "N", "Pause after so many failures in a row.", _HOW)
+    ] = None
 
 
 def definition(job: str, when: When, what: What) -> dict[str, Any]:
@@ -81,6 +87,9 @@ def definition(job: str, when: When, what: What) -> dict[str, Any]:
     table: dict[str, Any] = {"id": job, **_given(when), **_given(what)}
     if what.payload is not None:
         table["payload"] = json_value(what.payload, field="--payload")
+    if what.retry is not None:
+        policy = json_value(what.retry, field="--retry")
+        table["retry"] = {"max_attempts": policy} if isinstance(policy, int) else policy
     if what.metadata is not None:
         table["metadata"] = labels(what.metadata)
     try:

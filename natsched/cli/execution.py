@@ -1,16 +1,20 @@
 """`natsched execution`: the history of what ran, and of what did not."""
 
+from datetime import datetime
 from typing import Annotated, Final
 
 import typer
 
 from natsched.cli.asking import ask
+from natsched.cli.defining import instant_of
 from natsched.cli.flags import Where
 from natsched.cli.forms import record_form
 from natsched.cli.output import Output
 from natsched.cli.parameters import command
 from natsched.cli.showing import record_details, record_rows
-from natsched.errors import JobNotFound
+from natsched.clock import SystemClock
+from natsched.config import parse_duration
+from natsched.errors import InvalidJob, JobNotFound
 
 app: Final = typer.Typer(help="Look at what ran, and at what did not.", no_args_is_help=True)
 
@@ -20,17 +24,27 @@ def list_executions(
     where: Where,
     job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Only those of this job.")] = None,
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many at most.")] = 100,
-    missed: Annotated[bool, typer.Option("--missed", help="Only runs that did not happen.")] = False,
+    missed: Annotated[bool, typer.Option("--missed", help="Only runs that did not happen, and why.")] = False,
+    status: Annotated[
+        list[str] | None, typer.Option("--status", metavar="STATUS", help="Only those that ended so: dead.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="24h", help="Only of so long ago, or since an instant.")
+    ] = None,
 ) -> None:
     """List executions, the newest first; those that are running come first for a single job."""
-    records = ask(where, lambda client: client.executions(job, limit=limit, missed=missed))
+    start = None if since is None else _since(since)
+    records = ask(
+        where,
+        lambda client: client.executions(job, limit=limit, missed=missed, status=status or (), since=start),
+    )
     output = Output(json=where.json)
     if output.json:
         output.value([record_form(record) for record in records])
     elif records:
         output.table(*record_rows(records))
     else:
-        output.note(f"There are no records of {'runs that did not happen' if missed else 'executions'}.")
+        output.note(f"There are no {'such ' if status or since else ''}records of {_kind(missed=missed)}.")
 
 
 @command(app, "show")
@@ -55,3 +69,40 @@ def show(
         if number:
             output.line("")
         output.details(record_details(record))
+
+
+@command(app, "retry")
+def retry(
+    where: Where,
+    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Its job.")] = None,
+    execution: Annotated[
+        str | None, typer.Argument(metavar="[EXECUTION]", help="Its id; that of a dead one.")
+    ] = None,
+    dead: Annotated[
+        bool, typer.Option("--dead", help="All that are dead, of the job or of all jobs, instead of one.")
+    ] = False,
+) -> None:
+    """Give executions that failed one more attempt, now."""
+    output = Output(json=where.json)
+    if dead and execution is None:
+        handles = ask(where, lambda client: client.retry_dead(job))
+        asked = [{"job": handle.job_id, "execution": handle.execution_id} for handle in handles]
+        output.result({"retried": asked}, f"asked for one more attempt of {len(asked)} executions", str(len(asked)))
+        return
+    if dead or job is None or execution is None:
+        raise InvalidJob("give a job and an execution of it, or --dead for all that are dead", field="EXECUTION")
+    handle = ask(where, lambda client: client.retry_execution(job, execution))
+    asked = [{"job": handle.job_id, "execution": handle.execution_id}]
+    output.result({"retried": asked}, f"asked for one more attempt of {execution}", execution)
+
+
+def _since(text: str) -> datetime:
+    """Return the instant that the text names, or that lies so long ago."""
+    try:
+        return SystemClock().now() - parse_duration(text)
+    except ValueError:
+        return instant_of(text, field="--since")
+
+
+def _kind(*, missed: bool) -> str:
+    return "runs that did not happen" if missed else "executions"

@@ -20,7 +20,7 @@ def job_form(view: JobView) -> dict[str, Any]:
         "schedule": spec["schedule"],
         "next_run": _iso(view.next_run),
         "paused_until": _iso(view.paused_until),
-        "completed": view.reason,
+        "reason": view.reason,
         "running": list(view.running),
         "last": status.get("last"),
         "runs": view.runs,

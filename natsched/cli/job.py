@@ -120,10 +120,11 @@ def pause(
         str | None,
         typer.Option("--until", metavar="INSTANT", help="Go on by itself then: 2026-12-01T08:00:00Z."),
     ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", metavar="TEXT", help="Shown with the job.")] = None,
 ) -> None:
     """Start no more runs of the job; what is running goes on."""
     end = None if until is None else instant_of(until, field="--until")
-    view = ask(where, lambda client: client.pause_job(job, until=end))
+    view = ask(where, lambda client: client.pause_job(job, until=end, reason=reason))
     Output(json=where.json).result(job_form(view), f"paused {job}{f' until {until}' if until else ''}", "paused")
 
 

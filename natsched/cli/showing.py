@@ -59,12 +59,13 @@ def job_details(view: JobView) -> Iterable[tuple[str, str]]:
     spec, status = view.document.spec, view.document.status
     yield "id", view.id
     yield "state", view.state
-    yield "completed", view.reason or ""
+    yield "reason", view.reason or ""
     yield "paused until", instant(view.paused_until)
     yield "schedule", describe(view.schedule)
     yield from _refinements(view.schedule)
     yield "next run", _when(view.next_run) if view.next_run else ""
     yield "running", "\n".join(view.running)
+    yield "retrying", "\n".join(f"{key}, attempt {it.attempt} {_when(it.at)}" for key, it in status.retries.items())
     yield "asked by hand", "\n".join(status.manual)
     yield "handler", view.handler or "(the default one)"
     yield "queue", view.queue

@@ -1,6 +1,6 @@
 """The client's operations."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Final, Unpack
 
@@ -8,19 +8,22 @@ from pydantic import JsonValue
 
 from natsched.client.bulk import BulkEnsure, BulkResult, Item, Progress
 from natsched.client.handle import ExecutionHandle
+from natsched.client.records import Question, find, statuses_of
 from natsched.client.views import JobPage, JobView, view
 from natsched.clock import Clock
-from natsched.core.executions import DID_NOT_RUN, ExecutionStatus, Record
+from natsched.core.executions import ExecutionStatus, Record
 from natsched.core.ids import job_id
 from natsched.core.jobs import Job, Stored
 from natsched.core.schedules import Schedule
 from natsched.core.specs import JobOptions
-from natsched.errors import InvalidJob
+from natsched.errors import InvalidJob, JobNotFound
+from natsched.logs import get_logger
 from natsched.ports import Backend
 from natsched.protocol.operations import Ensured, Operations
 
 _CHUNK: Final = 256
-_FARTHEST: Final = 100_000
+
+log = get_logger(__name__)
 
 
 class Client:
@@ -89,11 +92,20 @@ class Client:
         """Remove the job, or raise `JobNotFound`; executions that are running end unrecorded."""
         return self._view(await self._operations.remove(id))
 
-    async def pause_job(self, id: str, *, until: datetime | None = None) -> JobView:  # noqa: A002
-        """Claim no more runs, until an instant or until `resume_job`; what is running goes on."""
+    async def pause_job(
+        self,
+        id: str,  # noqa: A002
+        *,
+        until: datetime | None = None,
+        reason: str | None = None,
+    ) -> JobView:
+        """Claim no more runs, until an instant or until `resume_job`; what is running goes on.
+
+        The reason, up to 500 characters, is shown with the job for as long as it is paused.
+        """
         if until is not None and until.tzinfo is None:
             raise InvalidJob(f"{until} has no time zone: make it aware, e.g. with tzinfo=UTC", field="until")
-        return self._view(await self._operations.pause(id, until))
+        return self._view(await self._operations.pause(id, until, reason))
 
     async def resume_job(self, id: str) -> JobView:  # noqa: A002
         """Go on, with the first instant after now."""
@@ -119,33 +131,32 @@ class Client:
         *,
         limit: int = 100,
         missed: bool = False,
+        status: Collection[ExecutionStatus | str] = (),
+        since: datetime | None = None,
     ) -> Sequence[Record]:
         """Return records, the newest first: of all jobs, of one, or of one execution.
 
-        Of one job those that are running come first. With `missed` only runs that did not happen.
+        Of one job those that are running come first. With `missed` only runs that did not happen; with `status`
+        only executions whose last attempt ended so; with `since` only what ended at that instant or later.
         """
-        if limit < 1:
-            raise InvalidJob(f"{limit} is no number of records: take 1 or more", field="limit")
-        if execution is not None and job is None:
-            raise InvalidJob("an execution is looked up with its job: give both", field="job")
-        records: list[Record] = []
-        if job is not None and not missed:
-            stored = await self._backend.jobs.read(job_id(job))
-            records += [one for one in _running(stored) if execution in (None, one.execution)]
-        records += await self._recorded(job, execution, limit, missed=missed)
-        return records[:limit]
+        statuses = statuses_of(status, missed=missed)
+        question = Question(job=job, execution=execution, statuses=statuses, since=since, limit=limit)
+        return await find(self._backend, question)
 
-    async def _recorded(
-        self, job: str | None, execution: str | None, limit: int, *, missed: bool
-    ) -> Sequence[Record]:
-        """Read the history back as far as it takes to find `limit` records of the kind that is asked for."""
-        asked = limit
-        while True:
-            found = await self._backend.history.list(job, execution, limit=asked)
-            wanted = [record for record in found if record.status in DID_NOT_RUN] if missed else found
-            if len(wanted) >= limit or len(found) < asked or asked >= _FARTHEST:
-                return wanted
-            asked *= 4
+    async def retry_execution(self, job: str, execution: str) -> ExecutionHandle:
+        """Ask for one more attempt of an execution that failed, now and whatever its job's retry policy."""
+        attempt = await self._operations.retry(job, execution)
+        return ExecutionHandle(self._backend, job, execution, attempt=attempt)
+
+    async def retry_dead(self, job: str | None = None, *, limit: int = 1000) -> Sequence[ExecutionHandle]:
+        """Ask for one more attempt of all executions that are dead, of one job or of all that are still there."""
+        handles = []
+        for record in await self.executions(job, limit=limit, status=(ExecutionStatus.DEAD,)):
+            try:
+                handles.append(await self.retry_execution(record.job, record.execution))
+            except (JobNotFound, InvalidJob) as error:
+                log.info("a dead execution is left", action="retry_left", job=record.job, reason=str(error))
+        return handles
 
     def _scan(self, prefix: str, chunk: int, after: str | None) -> AsyncIterator[Sequence[Stored]]:
         checked = job_id(prefix) if prefix else ""
@@ -155,25 +166,3 @@ class Client:
 
     def _view(self, job: Job) -> JobView:
         return view(job, self._clock.now())
-
-
-def _running(stored: Stored) -> list[Record]:
-    job = stored.job
-    if not isinstance(job, Job):
-        return []
-    return [
-        Record(
-            job=job.id,
-            execution=execution,
-            attempt=entry.attempt,
-            status=ExecutionStatus.RUNNING,
-            due=entry.due,
-            uid=job.uid,
-            generation=job.spec.generation,
-            handler=job.spec.handler,
-            queue=job.spec.queue,
-            replica=entry.lease.split(".")[1] if entry.lease else None,
-            manual=entry.manual,
-        )
-        for execution, entry in job.status.running.items()
-    ]

@@ -17,8 +17,10 @@ _LOOK_AGAIN: Final = 5.0
 class ExecutionHandle:
     """An execution that was asked for; awaiting it gives the record of its end, whatever that is."""
 
-    def __init__(self, backend: Backend, job: str, execution: str) -> None:
+    def __init__(self, backend: Backend, job: str, execution: str, *, attempt: int = 1) -> None:
+        """`attempt` is the first one that may be the end."""
         self._backend = backend
+        self._attempt = attempt
         self.job_id = job
         self.execution_id = execution
 
@@ -42,20 +44,20 @@ class ExecutionHandle:
                     return end
                 with anyio.move_on_after(_LOOK_AGAIN):
                     async for record in records:
-                        if _is_end(record):
+                        if self._is_end(record):
                             return record
             await self._check()
 
     async def _end(self) -> Record | None:
         records = await self._backend.history.list(self.job_id, self.execution_id)
-        return next(filter(_is_end, records), None)
+        return next(filter(self._is_end, records), None)
 
     async def _check(self) -> None:
         """See that the execution can still end."""
         stored = await self._backend.jobs.read(JobId(self.job_id))
         execution = ExecutionId(self.execution_id)
         job = stored.job
-        if isinstance(job, Job) and (execution in job.status.running or execution in job.status.manual):
+        if isinstance(job, Job) and execution in {**job.status.running, **job.status.retries, **job.status.manual}:
             return
         if await self._end() is None:
             raise ExecutionFailed(
@@ -63,6 +65,5 @@ class ExecutionHandle:
                 job=self.job_id,
             )
 
-
-def _is_end(record: Record) -> bool:
-    return record.status in FINAL and record.attempt > 0
+    def _is_end(self, record: Record) -> bool:
+        return record.status in FINAL and record.attempt >= self._attempt

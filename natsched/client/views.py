@@ -16,7 +16,7 @@ class JobView:
     """A job as it was when it was read; `document` is all of it.
 
     `next_run` is the instant the next run starts at, by the server's clock; `running` names the executions
-    that are claimed; `reason` says why a completed job is complete.
+    that are claimed, `retrying` those that wait for another attempt; `reason` says why a job is paused or complete.
     """
 
     id: str
@@ -30,6 +30,7 @@ class JobView:
     paused_until: datetime | None
     last: Last | None
     running: tuple[str, ...]
+    retrying: tuple[str, ...]
     runs: int
     counts: Mapping[ExecutionStatus, int]
     reason: str | None
@@ -53,9 +54,10 @@ def view(job: Job, now: datetime) -> JobView:
         paused_until=None if spec.is_active(now) else spec.paused_until,
         last=status.last,
         running=tuple(status.running),
+        retrying=tuple(status.retries),
         runs=status.runs,
         counts=status.counts,
-        reason=status.completed,
+        reason=status.completed or (None if spec.is_active(now) else spec.pause_reason),
         generation=spec.generation,
         document=job,
     )

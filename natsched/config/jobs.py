@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
@@ -14,6 +14,7 @@ from natsched.config.fields import Count, Name, Section, Text
 from natsched.config.problems import Problem, failure, invalid_values, unknown_key
 from natsched.config.render import shipped
 from natsched.config.sources import Layer, Origins, read_toml
+from natsched.core.backoff import MAX_ATTEMPTS, Backoff
 from natsched.core.ids import job_id
 from natsched.core.jobs import CatchUp, DeliveryMode, HistoryMode, Overlap
 from natsched.core.schedules import Cron, Interval, Once, Schedule
@@ -61,6 +62,24 @@ class ScheduleTable(Section):
     jitter: Duration | None = None
 
 
+class RetryTable(Section):
+    """How a failed execution is tried again, in a table `[job.retry]`."""
+
+    max_attempts: Annotated[Count, Field(ge=1, le=MAX_ATTEMPTS)] = 3
+    backoff: Backoff = "exponential"
+    base: Annotated[Duration, lasting("0s", "365d")] = timedelta(seconds=1)
+    factor: Annotated[float, Field(ge=1, le=1000)] = 2.0
+    max_delay: Annotated[Duration, lasting("0s", "365d")] = timedelta(hours=1)
+    jitter: Annotated[float, Field(ge=0, le=1)] = 0.1
+    retry_on: tuple[str, ...] = ()
+    reset_on_success: bool = True
+
+    def policy(self) -> dict[str, Any]:
+        """Return the keys that the table gives, as `RetryPolicy` takes them."""
+        given = ((name, getattr(self, name)) for name in self.model_fields_set)
+        return {name: value.total_seconds() if isinstance(value, timedelta) else value for name, value in given}
+
+
 class JobTable(ScheduleTable):
     """One job; its schedule's keys may stand in it, or in a table of their own called `schedule`."""
 
@@ -78,6 +97,8 @@ class JobTable(ScheduleTable):
     catch_up_limit: Annotated[Count, Field(ge=1)] | None = None
     history: HistoryMode = "all"
     max_crashes: Annotated[Count, Field(ge=0)] | None = None
+    retry: RetryTable | None = None
+    auto_pause_after: Annotated[Count, Field(ge=1)] | None = None
 
 
 class JobsFile(Section):
@@ -129,6 +150,8 @@ def _job(table: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keywords that the table gives, and no defaults, which are the client's."""
     job = JobTable.model_validate(table)
     given = {name: getattr(job, name) for name in OPTIONS if name in job.model_fields_set}
+    if job.retry is not None:
+        given["retry"] = job.retry.policy()
     schedule = _schedule(job)
     make_spec(schedule, anchor=_EPOCH, **cast("JobOptions", given))
     return {"id": job.id, "schedule": schedule, **given}

@@ -10,11 +10,11 @@ from datetime import datetime, timedelta
 from pydantic import JsonValue
 
 from natsched.core.endings import counted, is_kept, record_of_none
-from natsched.core.executions import Event, ExecutionStatus, Record, advance
-from natsched.core.jobs import MAX_MANUAL, ExecutionId, Job, JobId, Manual, Plan, Spec, Status
-from natsched.core.planning import replan, same_work, settle
+from natsched.core.executions import TRANSITIONS, Event, ExecutionStatus, Record, advance
+from natsched.core.jobs import MAX_MANUAL, MAX_RETRIES, ExecutionId, Job, JobId, Manual, Plan, Retrying, Spec, Status
+from natsched.core.planning import history_of, replan, same_work, settle
 from natsched.core.schedules import Gap, Once, gap, next_due
-from natsched.errors import TooManyEntries
+from natsched.errors import InvalidJob, TooManyEntries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,26 +42,23 @@ def update(job: Job, wanted: Spec, now: datetime) -> Change | None:
     """Change the spec. The plan stays unless schedule or queue differ."""
     if same_work(job.spec, wanted):
         return None
-    spec = replace(
-        wanted,
-        generation=job.spec.generation + 1,
-        anchor=job.spec.anchor,
-        active=job.spec.active,
-        paused_until=job.spec.paused_until,
-    )
+    kept = history_of(job.spec)
+    kept["generation"] += 1
+    spec = replace(wanted, **kept)
     changed = replace(job, spec=spec)
     if spec.schedule == job.spec.schedule and spec.queue == job.spec.queue:
         return Change(job=settle(changed, now))
     return _replanned(job, changed, now)
 
 
-def pause(job: Job, now: datetime, until: datetime | None = None) -> Change | None:
+def pause(job: Job, now: datetime, until: datetime | None = None, reason: str | None = None) -> Change | None:
     """Stop what is not yet claimed; running executions are left alone."""
     if job.state(now) == "completed":
         return None
-    if not job.spec.is_active(now) and job.spec.paused_until == until:
+    if not job.spec.is_active(now) and (job.spec.paused_until, job.spec.pause_reason) == (until, reason):
         return None
-    spec = replace(job.spec, generation=job.spec.generation + 1, active=False, paused_until=until)
+    generation = job.spec.generation + 1
+    spec = replace(job.spec, generation=generation, active=False, paused_until=until, pause_reason=reason)
     return _replanned(job, replace(job, spec=spec), now)
 
 
@@ -69,8 +66,10 @@ def resume(job: Job, now: datetime) -> Change | None:
     """Go on with the first instant after now; None if it was not paused."""
     if job.spec.active:
         return None
-    spec = replace(job.spec, generation=job.spec.generation + 1, active=True, paused_until=None)
-    return _replanned(job, replace(job, spec=spec), now)
+    generation = job.spec.generation + 1
+    spec = replace(job.spec, generation=generation, active=True, paused_until=None, pause_reason=None)
+    resumed = replace(job, spec=spec, status=replace(job.status, failures=0))
+    return _replanned(job, resumed, now)
 
 
 def trigger(job: Job, execution: ExecutionId, payload: JsonValue, now: datetime) -> Job:
@@ -82,6 +81,22 @@ def trigger(job: Job, execution: ExecutionId, payload: JsonValue, now: datetime)
         )
     manual: Mapping[ExecutionId, Manual] = {**job.status.manual, execution: Manual(at=now, payload=payload)}
     return replace(job, status=replace(job.status, manual=manual, completed=None))
+
+
+def retry(job: Job, last: Record, now: datetime) -> Job:
+    """Ask for one more attempt of an execution whose last record is `last`; the plan is not touched."""
+    execution = ExecutionId(last.execution)
+    if last.uid != job.uid:
+        raise InvalidJob(
+            f"{execution} is of a job {job.id} that was removed since: trigger the job", field="execution"
+        )
+    if Event.RETRY_BY_HAND not in TRANSITIONS.get(last.status, {}) or not last.attempt:
+        raise InvalidJob(f"{execution} is {last.status}: only one that failed is tried again", field="execution")
+    if len(job.status.retries) >= MAX_RETRIES:
+        raise TooManyEntries(f"{MAX_RETRIES} executions of {job.id} wait for another attempt already", job=job.id)
+    again = Retrying(attempt=last.attempt + 1, at=now, due=last.due, manual=True, payload=last.payload)
+    retries = {**job.status.retries, execution: again}
+    return replace(job, status=replace(job.status, retries=retries, completed=None))
 
 
 def _replanned(old: Job, changed: Job, now: datetime) -> Change:

@@ -24,16 +24,27 @@ from natsched.core.endings import counted, is_kept, record_of_none
 from natsched.core.executions import Event, ExecutionStatus, Record, advance
 from natsched.core.facts import Facts, hand_back, others_of
 from natsched.core.hints import Hint, PlanHint, RunHint
-from natsched.core.jobs import MAX_RUNNING, ExecutionId, Job, Plan, Running, Spec, Status, Stored, Unreadable
+from natsched.core.jobs import (
+    MAX_RUNNING,
+    ExecutionId,
+    Job,
+    Plan,
+    Retrying,
+    Running,
+    Spec,
+    Status,
+    Stored,
+    Unreadable,
+)
 from natsched.core.planning import (
     Take,
     delayed_plan,
     is_late,
     next_plan,
-    scheduled_running,
     settle,
     start_of,
     take,
+    under_way,
 )
 from natsched.core.schedules import Gap
 from natsched.core.takeovers import RUNNING_ELSEWHERE, decide_running
@@ -60,6 +71,9 @@ def decide(hint: Hint, facts: Facts) -> Decision:
         case RunHint():
             if execution in job.status.manual:
                 return _decide_manual(job, execution, facts)
+            again = job.status.retries.get(execution)
+            if again is not None and again.attempt == hint.attempt:
+                return _decide_retry(job, execution, again, facts)
     if execution in job.status.running:
         return decide_running(job, execution, facts)
     return Drop(reason="old plan")
@@ -73,7 +87,7 @@ def _may_be_older(stored: Stored, hint: Hint) -> bool:
 
 def _decide_plan(job: Job, facts: Facts) -> Decision:
     taken = take(job, facts.now)
-    if job.spec.catch_up == "all" and is_late(job, facts.now) and scheduled_running(job.status.running):
+    if job.spec.catch_up == "all" and is_late(job, facts.now) and under_way(job.status.running, job.status.retries):
         return hand_back(facts, "waits for the run before it")
     if taken.due is None:
         return _miss(job, taken, facts)
@@ -143,18 +157,20 @@ def _moved(
     runs = status.runs if runs is None else runs
     if job.spec.fixed_delay is None:
         plan = next_plan(job, taken.after, runs=runs)
-    elif scheduled_running(running):
+    elif under_way(running, status.retries):
         plan = Plan(n=status.plan.n + 1)
     else:
         plan = delayed_plan(job, now, runs=runs)
     status = Status(
         plan=plan,
         running=running,
+        retries=status.retries,
         manual=status.manual,
         last_due=last_due,
         last=status.last,
         runs=runs,
         counts=counts,
+        failures=status.failures,
         completed=status.completed,
     )
     return settle(Job(id=job.id, uid=job.uid, spec=_awake(job.spec), status=status), now)
@@ -162,7 +178,7 @@ def _moved(
 
 def _awake(spec: Spec) -> Spec:
     """A plan that comes due ends the pause it was made for."""
-    return spec if spec.active else replace(spec, active=True, paused_until=None)
+    return spec if spec.active else replace(spec, active=True, paused_until=None, pause_reason=None)
 
 
 def _left_out(job: Job, taken: Take, now: datetime) -> tuple[Mapping[ExecutionStatus, int], tuple[Record, ...]]:
@@ -178,13 +194,7 @@ def _left_out(job: Job, taken: Take, now: datetime) -> tuple[Mapping[ExecutionSt
 
 def _decide_manual(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
     asked = job.status.manual[execution]
-    others = others_of(job, execution, facts)
-    if isinstance(others, AskLeases):
-        return others
-    if job.spec.overlap == "skip" and others:
-        return hand_back(facts, "another execution is running")
-    if len(job.status.running) >= MAX_RUNNING:
-        return hand_back(facts, "too many executions are running")
+    manual = {key: value for key, value in job.status.manual.items() if key != execution}
     entry = Running(
         lease=facts.lease,
         token=facts.stored.revision,
@@ -193,6 +203,36 @@ def _decide_manual(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
         manual=True,
         payload=asked.payload,
     )
-    manual = {key: value for key, value in job.status.manual.items() if key != execution}
-    status = replace(job.status, manual=manual, running={**job.status.running, execution: entry})
-    return Claim(job=replace(job, status=status), execution=execution, running=entry, start=asked.at)
+    return _claim_waiting(job, replace(job.status, manual=manual), execution, entry, asked.at, facts)
+
+
+def _decide_retry(job: Job, execution: ExecutionId, again: Retrying, facts: Facts) -> Decision:
+    """Claim the next attempt of an execution that failed; under `skip` it waits for others, and is not skipped."""
+    if not again.manual and not job.spec.is_active(facts.now):
+        return Drop(reason="paused")
+    retries = {key: value for key, value in job.status.retries.items() if key != execution}
+    entry = Running(
+        lease=facts.lease,
+        token=facts.stored.revision,
+        due=again.due,
+        attempt=again.attempt,
+        delivery=facts.delivery,
+        manual=again.manual,
+        payload=again.payload,
+    )
+    return _claim_waiting(job, replace(job.status, retries=retries), execution, entry, again.at, facts)
+
+
+def _claim_waiting(
+    job: Job, left: Status, execution: ExecutionId, entry: Running, start: datetime, facts: Facts
+) -> Decision:
+    """Claim an execution that is not the plan's; `left` is the status without what waited."""
+    others = others_of(job, execution, facts)
+    if isinstance(others, AskLeases):
+        return others
+    if job.spec.overlap == "skip" and others:
+        return hand_back(facts, "another execution is running")
+    if len(job.status.running) >= MAX_RUNNING:
+        return hand_back(facts, "too many executions are running")
+    status = replace(left, running={**left.running, execution: entry})
+    return Claim(job=replace(job, status=status), execution=execution, running=entry, start=start)

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from natsched.core.executions import FAILURES, ExecutionStatus, Record
-from natsched.core.jobs import ExecutionId, Job, Last, LeaseId, Running
-from natsched.core.planning import settle
+from natsched.core.executions import FAILED_FOR_GOOD, FAILURES, ExecutionStatus, Record
+from natsched.core.jobs import MAX_REASON, ExecutionId, Job, Last, LeaseId, Retrying, Running
+from natsched.core.planning import replan, settle
 from natsched.core.schedules import Gap
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one attempt went; the instants are by the server's clock.
+    """How one attempt went; the instants are by the server's clock. `retry_at` is when the next one starts, if any.
 
     What a handler says of its failure may be any text: what UTF-8 cannot carry is escaped.
     """
@@ -23,6 +23,7 @@ class Outcome:
     error: str | None = None
     traceback: str | None = None
     reason: str | None = None
+    retry_at: datetime | None = None
 
     def __post_init__(self) -> None:
         if self.error is None and self.traceback is None:
@@ -53,6 +54,8 @@ def record_of(job: Job, execution: ExecutionId, entry: Running, outcome: Outcome
         traceback=outcome.traceback,
         manual=entry.manual,
         metadata=job.spec.metadata or None,
+        retry_at=outcome.retry_at,
+        payload=entry.payload,
     )
 
 
@@ -92,7 +95,7 @@ def holds(job: Job, execution: ExecutionId, *, token: int, lease: LeaseId) -> bo
 
 
 def finish(job: Job, execution: ExecutionId, outcome: Outcome) -> Job:
-    """Take an execution that ended out of `running`, with all that follows: counts, last, plan, completion."""
+    """Take an attempt that ended out of `running`, with all that follows: counts, last, retry, plan, completion."""
     entry = job.status.running[execution]
     running = {key: value for key, value in job.status.running.items() if key != execution}
     last = Last(
@@ -104,8 +107,35 @@ def finish(job: Job, execution: ExecutionId, outcome: Outcome) -> Job:
         ended_at=outcome.ended_at,
         error=outcome.error,
     )
-    status = replace(job.status, running=running, last=last, counts=counted(job.status.counts, outcome.status))
-    return settle(replace(job, status=status), outcome.ended_at)
+    status = replace(job.status, running=running, last=last)
+    if outcome.retry_at is not None:
+        again = Retrying(
+            attempt=entry.attempt + 1,
+            at=outcome.retry_at,
+            due=entry.due,
+            manual=entry.manual,
+            payload=entry.payload,
+        )
+        return replace(job, status=replace(status, retries={**status.retries, execution: again}))
+    status = replace(status, counts=counted(status.counts, outcome.status), failures=_failures(job, outcome.status))
+    return settle(_paused_for_failures(replace(job, status=status), outcome), outcome.ended_at)
+
+
+def _failures(job: Job, status: ExecutionStatus) -> int:
+    """Return how many executions have failed for good since one went well."""
+    if status is ExecutionStatus.OK:
+        keep = job.spec.retry is not None and not job.spec.retry.reset_on_success
+        return job.status.failures if keep else 0
+    return job.status.failures + (status in FAILED_FOR_GOOD)
+
+
+def _paused_for_failures(job: Job, outcome: Outcome) -> Job:
+    limit, failures = job.spec.auto_pause_after, job.status.failures
+    if limit is None or failures < limit or outcome.status not in FAILED_FOR_GOOD or not job.spec.active:
+        return job
+    reason = f"{failures} failures in a row, the last: {outcome.error or outcome.status.value}"[:MAX_REASON]
+    spec = replace(job.spec, generation=job.spec.generation + 1, active=False, paused_until=None, pause_reason=reason)
+    return replan(replace(job, spec=spec), outcome.ended_at)
 
 
 def release(job: Job, execution: ExecutionId) -> Job:

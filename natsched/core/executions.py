@@ -22,6 +22,7 @@ class ExecutionStatus(StrEnum):
     PLANNED = "planned"
     RUNNING = "running"
     INTERRUPTED = "interrupted"
+    RETRYING = "retrying"
     OK = "ok"
     FAILED = "failed"
     TIMED_OUT = "timed_out"
@@ -41,6 +42,8 @@ class Event(StrEnum):
     SUCCEED = "succeed"
     FAIL = "fail"
     EXCEED_TIMEOUT = "exceed timeout"
+    FAIL_FOR_NOW = "fail, another attempt follows"
+    FAIL_FOR_GOOD = "fail, no attempt is left"
     CANCEL = "cancel"
     SHUT_DOWN = "shut down"
     HOLDER_DIED = "holder died"
@@ -50,6 +53,7 @@ class Event(StrEnum):
     CATCH_UP_LATEST = "catch up: latest"
     TOO_LATE = "too late"
     PLAN_REPLACED = "plan replaced"
+    RETRY_BY_HAND = "retried by hand"
 
 
 S, E = ExecutionStatus, Event
@@ -65,6 +69,8 @@ TRANSITIONS: Final[Mapping[ExecutionStatus, Mapping[Event, ExecutionStatus]]] = 
         E.SUCCEED: S.OK,
         E.FAIL: S.FAILED,
         E.EXCEED_TIMEOUT: S.TIMED_OUT,
+        E.FAIL_FOR_NOW: S.RETRYING,
+        E.FAIL_FOR_GOOD: S.DEAD,
         E.CANCEL: S.CANCELLED,
         E.SHUT_DOWN: S.INTERRUPTED,
         E.HOLDER_DIED: S.INTERRUPTED,
@@ -72,10 +78,17 @@ TRANSITIONS: Final[Mapping[ExecutionStatus, Mapping[Event, ExecutionStatus]]] = 
         E.CRASH_TOO_OFTEN: S.DEAD,
     },
     S.INTERRUPTED: {E.CLAIM: S.RUNNING},
+    S.RETRYING: {E.CLAIM: S.RUNNING},
+    S.FAILED: {E.RETRY_BY_HAND: S.RETRYING},
+    S.TIMED_OUT: {E.RETRY_BY_HAND: S.RETRYING},
+    S.CANCELLED: {E.RETRY_BY_HAND: S.RETRYING},
+    S.LOST: {E.RETRY_BY_HAND: S.RETRYING},
+    S.DEAD: {E.RETRY_BY_HAND: S.RETRYING},
 }
-FINAL: Final = frozenset(S) - TRANSITIONS.keys()
+FINAL: Final = frozenset(status for status in S if TRANSITIONS.get(status, {}).keys() <= {E.RETRY_BY_HAND})
+FAILED_FOR_GOOD: Final = frozenset({S.FAILED, S.TIMED_OUT, S.LOST, S.DEAD})
 DID_NOT_RUN: Final = frozenset({S.SKIPPED, S.COALESCED, S.MISSED, S.SUPERSEDED})
-FAILURES: Final = frozenset({S.FAILED, S.TIMED_OUT, S.CANCELLED, S.LOST, S.DEAD, S.INTERRUPTED}) | DID_NOT_RUN
+FAILURES: Final = FAILED_FOR_GOOD | {S.CANCELLED, S.INTERRUPTED, S.RETRYING} | DID_NOT_RUN
 
 
 def advance(status: ExecutionStatus, event: Event) -> ExecutionStatus:
@@ -96,7 +109,8 @@ class Record:
 
     `number` instants from `first` to `last` are told by one record where a gap had many; `exact` is false
     where `number` is only a lower bound. `due` is the planned instant, `started_at` and `ended_at` are by the
-    server's clock.
+    server's clock. `retry_at` is when the next attempt starts. `payload` is that of a run that was asked for by
+    hand, where the run had one of its own.
     """
 
     __pydantic_config__ = STORED
@@ -123,6 +137,8 @@ class Record:
     last: AwareDatetime | None = None
     number: int = 1
     exact: bool = True
+    retry_at: AwareDatetime | None = None
+    payload: JsonValue = None
 
     @property
     def lag(self) -> float | None:

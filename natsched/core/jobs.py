@@ -1,5 +1,6 @@
 """A job's document: what was asked (`Spec`), what is (`Status`), and the one next run it plans."""
 
+import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from typing import Annotated, Final, Literal, NewType, TypeAlias
 
 from pydantic import AwareDatetime, Field, JsonValue
 
+from natsched.core.backoff import RetryPolicy
 from natsched.core.executions import STORED, ExecutionStatus
 from natsched.core.schedules import Interval, Schedule
 
@@ -20,8 +22,13 @@ CatchUp: TypeAlias = Literal["latest", "none", "all"]
 HistoryMode: TypeAlias = Literal["all", "failures", "none"]
 JobState: TypeAlias = Literal["active", "paused", "completed"]
 
+UNLESS_EMPTY: Final = Field(exclude_if=operator.not_)
+"""For a field that is younger than version 1: a replica that does not know it reads documents that do not use it."""
+
 MAX_RUNNING: Final = 256
 MAX_MANUAL: Final = 256
+MAX_RETRIES: Final = 256
+MAX_REASON: Final = 500
 MAX_PAYLOAD: Final = 64 * 1024
 
 
@@ -31,7 +38,7 @@ class Spec:
 
     `generation` counts its changes, `anchor` is the instant that an interval without `start_at` counts
     from, `timeout` and `tolerance` are seconds. A job is paused while `active` is false and `paused_until`
-    (if any) lies ahead.
+    (if any) lies ahead; `pause_reason` says why. After `auto_pause_after` failures in a row it pauses itself.
     """
 
     __pydantic_config__ = STORED
@@ -51,8 +58,11 @@ class Spec:
     tolerance: float = 60.0
     history: HistoryMode = "all"
     max_crashes: int = 3
+    retry: RetryPolicy | None = None
+    auto_pause_after: int | None = None
     active: bool = True
     paused_until: AwareDatetime | None = None
+    pause_reason: str | None = None
 
     def is_active(self, now: datetime) -> bool:
         return self.active or (self.paused_until is not None and self.paused_until <= now)
@@ -110,6 +120,19 @@ class Manual:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Retrying:
+    """An execution that failed and waits for its next attempt, which is `attempt`, until `at`."""
+
+    __pydantic_config__ = STORED
+
+    attempt: int
+    at: AwareDatetime
+    due: AwareDatetime
+    manual: bool = False
+    payload: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Last:
     """How the last execution that ended did."""
 
@@ -126,17 +149,22 @@ class Last:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """What is. `runs` counts the scheduled runs that were claimed, `counts` the ends by status."""
+    """What is. `runs` counts the scheduled runs that were claimed, `counts` the ends by status.
+
+    `failures` counts the executions that failed for good since the last one that went well.
+    """
 
     __pydantic_config__ = STORED
 
     plan: Plan
     running: Mapping[ExecutionId, Running] = field(default_factory=dict)
+    retries: Annotated[Mapping[ExecutionId, Retrying], UNLESS_EMPTY] = field(default_factory=dict)
     manual: Mapping[ExecutionId, Manual] = field(default_factory=dict)
     last_due: AwareDatetime | None = None
     last: Last | None = None
     runs: int = 0
     counts: Mapping[ExecutionStatus, int] = field(default_factory=dict)
+    failures: Annotated[int, UNLESS_EMPTY] = 0
     completed: str | None = None
 
 

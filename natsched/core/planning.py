@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, TypedDict
 
 from natsched.core.executions import ExecutionStatus
 from natsched.core.hints import PlanHint
-from natsched.core.jobs import ExecutionId, Job, Plan, Running, Spec
+from natsched.core.jobs import ExecutionId, Job, Plan, Retrying, Running, Spec
 from natsched.core.schedules import Gap, Interval, gap, jitter_of, next_due
 
 LATE: Final = timedelta(seconds=1)
@@ -129,7 +129,7 @@ def replan(job: Job, now: datetime) -> Job:
         if spec.paused_until is not None:
             after = after if spec.paused_until <= after else spec.paused_until - _TICK
             plan = next_plan(job, after, runs=status.runs)
-    elif spec.fixed_delay is None or not scheduled_running(status.running):
+    elif spec.fixed_delay is None or not under_way(status.running, status.retries):
         plan = next_plan(job, after, runs=status.runs)
     return replace(job, status=replace(status, plan=plan, completed=None))
 
@@ -143,8 +143,9 @@ def delayed_plan(job: Job, now: datetime, *, runs: int) -> Plan:
     return Plan(n=job.status.plan.n + 1, due=None if over or _spent(job, runs) else due)
 
 
-def scheduled_running(running: Mapping[ExecutionId, Running]) -> bool:
-    return any(not entry.manual for entry in running.values())
+def under_way(running: Mapping[ExecutionId, Running], retries: Mapping[ExecutionId, Retrying]) -> bool:
+    """Whether an execution of the plan is running or waits for another attempt."""
+    return any(not entry.manual for entry in running.values()) or any(not entry.manual for entry in retries.values())
 
 
 def settle(job: Job, now: datetime) -> Job:
@@ -152,11 +153,11 @@ def settle(job: Job, now: datetime) -> Job:
     status, spec = job.status, job.spec
     if not spec.is_active(now) or status.plan.due is not None:
         return job
-    if spec.fixed_delay is not None and not scheduled_running(status.running):
+    if spec.fixed_delay is not None and not under_way(status.running, status.retries):
         plan = delayed_plan(job, now, runs=status.runs)
         if plan.due is not None:
             return replace(job, status=replace(status, plan=plan))
-    if status.running or status.manual:
+    if status.running or status.retries or status.manual:
         return job
     reason = "max_runs reached" if _spent(job, status.runs) else "no further instant"
     return replace(job, status=replace(status, completed=reason))
@@ -170,7 +171,7 @@ def start_of(job: Job, due: datetime) -> datetime:
 
 
 def start_of_running(job: Job, entry: Running) -> datetime:
-    """Return when an execution starts; one that was asked for by hand knows no jitter."""
+    """Return when an execution was to start; one that was asked for by hand knows no jitter."""
     return entry.due if entry.manual else start_of(job, entry.due)
 
 
@@ -199,6 +200,26 @@ def _spent(job: Job, runs: int) -> bool:
     return limit is not None and runs >= limit
 
 
+class History(TypedDict):
+    """What a job keeps of its spec when it is asked for anew."""
+
+    generation: int
+    anchor: datetime
+    active: bool
+    paused_until: datetime | None
+    pause_reason: str | None
+
+
+def history_of(spec: Spec) -> History:
+    return History(
+        generation=spec.generation,
+        anchor=spec.anchor,
+        active=spec.active,
+        paused_until=spec.paused_until,
+        pause_reason=spec.pause_reason,
+    )
+
+
 def same_work(a: Spec, b: Spec) -> bool:
     """Whether two specs ask for the same, whatever their history: generation, anchor and pause."""
-    return a == replace(b, generation=a.generation, anchor=a.anchor, active=a.active, paused_until=a.paused_until)
+    return a == replace(b, **history_of(a))

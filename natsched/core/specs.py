@@ -5,16 +5,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from datetime import datetime, timedelta
 from difflib import get_close_matches
-from typing import Any, Final, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack, get_type_hints
 
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
+from natsched.core.backoff import LONGEST, MAX_ATTEMPTS, RetryPolicy
 from natsched.core.ids import token
 from natsched.core.jobs import MAX_PAYLOAD, CatchUp, DeliveryMode, HistoryMode, Overlap, Spec
+from natsched.core.planning import History
 from natsched.core.schedules import Cron, Interval, Once, Schedule
 from natsched.errors import InvalidJob
 
-_NOT_ASKED: Final = frozenset({"schedule", "anchor", "generation", "active", "paused_until"})
+_NOT_ASKED: Final = frozenset({"schedule", *get_type_hints(History)})
 MAX_DEPTH: Final = 100
 OPTIONS: Final = tuple(item.name for item in fields(Spec) if item.name not in _NOT_ASKED)
 _specs: Final = TypeAdapter(Spec)
@@ -26,7 +28,8 @@ class JobOptions(TypedDict, total=False):
     `handler`: the name it is registered under. `queue`: the class of work it belongs to. `payload`, `metadata`:
     JSON that the handler sees, 64 KiB together. `timeout`, `tolerance`: seconds or a timedelta. `overlap`,
     `delivery`, `catch_up`, `history`: policies. `catch_up_limit`: how many missed runs `all` makes up for at
-    most. `max_crashes`: how many replicas may die on one execution before it is given up.
+    most. `max_crashes`: how many replicas may die on one execution before it is given up. `retry`: a `RetryPolicy`
+    or its fields. `auto_pause_after`: how many executions in a row may fail for good before the job pauses itself.
     """
 
     handler: str | None
@@ -41,6 +44,8 @@ class JobOptions(TypedDict, total=False):
     tolerance: float | timedelta
     history: HistoryMode
     max_crashes: int
+    retry: RetryPolicy | Mapping[str, Any] | None
+    auto_pause_after: int | None
 
 
 def make_spec(schedule: Schedule, *, anchor: datetime, **options: Unpack[JobOptions]) -> Spec:
@@ -80,8 +85,36 @@ def _check(spec: Spec) -> None:
         raise InvalidJob(f"{spec.catch_up_limit} is too few: take 1 or more", field="catch_up_limit")
     if spec.max_crashes < 0:
         raise InvalidJob(f"{spec.max_crashes} is too few: take 0 or more", field="max_crashes")
+    if spec.auto_pause_after is not None and spec.auto_pause_after < 1:
+        raise InvalidJob(f"{spec.auto_pause_after} is too few: take 1 or more, or None", field="auto_pause_after")
+    if spec.retry is not None:
+        _check_retry(spec.retry)
+        if spec.delivery == "at_most_once":
+            raise InvalidJob(
+                'a job of delivery "at_most_once" is not tried again: take one of the two', field="retry"
+            )
     if spec.payload is not None or spec.metadata:
         check_payload({"payload": spec.payload, "metadata": dict(spec.metadata)}, field="payload")
+
+
+def _check_retry(policy: RetryPolicy) -> None:
+    limits = {
+        "max_attempts": (1, MAX_ATTEMPTS),
+        "base": (0, LONGEST),
+        "factor": (1, 1000),
+        "max_delay": (0, LONGEST),
+        "jitter": (0, 1),
+    }
+    for name, (low, high) in limits.items():
+        value = getattr(policy, name)
+        if not low <= value <= high:
+            raise InvalidJob(f"{value} is out of range: take {low} to {high:g}", field=f"retry.{name}")
+    for index, name in enumerate(policy.retry_on):
+        if not all(part.isidentifier() for part in name.split(".")):
+            raise InvalidJob(
+                f"{name!r} is neither the name of an exception nor `failed` or `timed_out`",
+                field=f"retry.retry_on.{index}",
+            )
 
 
 def check_payload(value: object, *, field: str) -> None:

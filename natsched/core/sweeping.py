@@ -9,8 +9,9 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from natsched.core.hints import Hint, Pending, PlanHint, RunHint
-from natsched.core.jobs import ExecutionId, Job, LeaseId, Running, Stored, Unreadable
-from natsched.core.planning import plan_hint, start_of_running
+from natsched.core.jobs import ExecutionId, Job, LeaseId, Stored, Unreadable
+from natsched.core.owed import manual_hint, retry_hint, takeover_hint
+from natsched.core.planning import plan_hint
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,9 @@ def inspect(stored: Stored, scheduled: Pending | None, sight: Sight) -> Iterator
             reason="asked for by hand, but no message of it",
             suspect=True,
         )
+    for execution in job.status.retries:
+        if (hint := retry_hint(job, execution, stored.revision)) is not None:
+            yield Rehint(hint=hint, reason="waits for its next attempt, but no message of it", suspect=True)
     yield from abandoned(stored, sight)
 
 
@@ -73,6 +77,15 @@ def _inspect_plan(job: Job, revision: int, scheduled: Pending | None, sight: Sig
         yield Delete(seq=scheduled.seq, reason="schedule of an old plan")
         if hint is not None:
             yield Rehint(hint=hint, reason="schedule of an old plan")
+
+
+def is_scheduled(hint: RunHint, scheduled: Pending | None, sight: Sight) -> bool:
+    """Whether an execution's hint lies on its schedule subject and is not stuck there."""
+    if scheduled is None or not isinstance(scheduled.hint, RunHint) or scheduled.at is None:
+        return False
+    found = scheduled.hint
+    is_same = (found.uid, found.attempt) == (hint.uid, hint.attempt)
+    return is_same and sight.now - scheduled.at <= sight.grace
 
 
 def _is_plan(found: Hint | None, hint: PlanHint | None) -> bool:
@@ -103,27 +116,6 @@ def overdue(stored: Stored, now: datetime) -> PlanHint | None:
     return hint if hint is not None and hint.start <= now else None
 
 
-def takeover_hint(job: Job, execution: ExecutionId, entry: Running, revision: int) -> RunHint:
-    return _run_hint(job, execution, entry.attempt + 1, start_of_running(job, entry), revision)
-
-
-def manual_hint(job: Job, execution: ExecutionId, revision: int) -> RunHint:
-    """Return the hint of a run that was asked for by hand."""
-    return _run_hint(job, execution, 1, job.status.manual[execution].at, revision)
-
-
-def _run_hint(job: Job, execution: ExecutionId, attempt: int, start: datetime, revision: int) -> RunHint:
-    return RunHint(
-        job=job.id,
-        uid=job.uid,
-        execution=execution,
-        attempt=attempt,
-        start=start,
-        revision=revision,
-        queue=job.spec.queue,
-    )
-
-
 def inspect_schedule(pending: Pending, stored: Stored) -> Delete | None:
     """Judge a schedule by its job's document; one without a job goes once the leader confirmed that."""
     job = stored.job
@@ -133,7 +125,7 @@ def inspect_schedule(pending: Pending, stored: Stored) -> Delete | None:
     if job is None:
         return Delete(seq=pending.seq, reason="schedule without a job")
     if isinstance(hint, RunHint) and hint.revision < stored.revision:
-        known: Mapping[ExecutionId, object] = {**job.status.running, **job.status.manual}
+        known: Mapping[ExecutionId, object] = {**job.status.running, **job.status.retries, **job.status.manual}
         if hint.uid != job.uid or hint.execution not in known:
             return Delete(seq=pending.seq, reason="schedule of an execution that ended")
     return None

@@ -28,12 +28,13 @@ def decide_running(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
     if not facts.record_known:
         return AskRecord(execution=execution, attempt=entry.attempt)
     record = facts.record
-    if record is not None and record.status in FINAL:
+    if record is not None and (record.status in FINAL or record.retry_at is not None):
         outcome = Outcome(
             status=record.status,
             started_at=record.started_at,
             ended_at=record.ended_at or facts.now,
             error=record.error,
+            retry_at=record.retry_at,
         )
         return Settle(job=finish(job, execution, outcome), reason="finished from its record")
     return _take_over(job, execution, facts)

@@ -9,8 +9,9 @@ from natsched.clock import Clock
 from natsched.core.changes import ttl_of
 from natsched.core.endings import Outcome, finish, holds, is_kept, record_of, release
 from natsched.core.executions import FAILURES, ExecutionStatus, Record
+from natsched.core.hints import Hint
 from natsched.core.jobs import ExecutionId, Job, Running
-from natsched.core.planning import plan_hint
+from natsched.core.owed import owed
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.owing import Debts
 from natsched.daemon.recalling import Recall
@@ -55,9 +56,8 @@ class Books:
         for record in records:
             await self._again(partial(self._backend.history.create, record, ttl=self._retention(record.status)))
 
-    async def owe(self, job: Job, revision: int) -> None:
-        """Publish the hint that the document's plan is owed; without an answer it is tried again in passing."""
-        hint = plan_hint(job, revision)
+    async def owe(self, hint: Hint | None) -> None:
+        """Publish a hint that a document is owed; without an answer it is tried again in passing."""
         if hint is None:
             return
         try:
@@ -68,8 +68,8 @@ class Books:
             log.warning(
                 "a hint could not be published; the reconciler will",
                 action="hint_failed",
-                job=job.id,
-                n=hint.n,
+                job=hint.job,
+                hint=hint.key,
                 error=str(error),
             )
 
@@ -123,8 +123,8 @@ class Books:
                 if not holds(job, execution, token=entry.token, lease=entry.lease):
                     return _was_mine(job, execution, entry)
                 continue
-            if ended.status.plan != job.status.plan:
-                await self.owe(ended, written)
+            for hint in owed(job, ended, written):
+                await self.owe(hint)
             return True
 
     def _retention(self, status: ExecutionStatus) -> timedelta:

@@ -9,6 +9,7 @@ from natsched.core.decisions import Claim
 from natsched.core.endings import holds
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.core.jobs import ExecutionId, Job, Stored
+from natsched.core.planning import plan_hint
 from natsched.core.takeovers import RUNNING_ELSEWHERE
 from natsched.daemon.agenda import Held
 from natsched.daemon.books import Books
@@ -123,7 +124,7 @@ class Claimer:
 
     async def _run(self, held: Held, claim: Claim, active: Active, handler: Handler, job: Job, revision: int) -> None:
         if claim.rehint:
-            await self._books.owe(job, revision)
+            await self._books.owe(plan_hint(job, revision))
         if job.spec.delivery == "at_most_once":
             self._keeper.ack(held)
         outcome = await self._executor.execute(active, handler, job, claim.running, claim.start)

@@ -19,7 +19,9 @@ from natsched.clock import Clock
 from natsched.core.deciding import decide
 from natsched.core.decisions import AskLeases, AskRecord, Claim, Drop, HandBack, ReadAgain, Settle, Wait
 from natsched.core.facts import Facts
-from natsched.core.jobs import JobId, Stored, Unreadable
+from natsched.core.jobs import Job, JobId, Stored, Unreadable
+from natsched.core.owed import new_retries
+from natsched.core.planning import plan_hint
 from natsched.daemon.agenda import Agenda, Held
 from natsched.daemon.books import Books
 from natsched.daemon.claiming import Claimer
@@ -167,7 +169,10 @@ class Dispatcher:
             return False
         for record in settle.records:
             self._observe(RunLeftOut(record=record))
-        await self._books.owe(settle.job, revision)
+        await self._books.owe(plan_hint(settle.job, revision))
+        if isinstance(stored.job, Job):
+            for hint in new_retries(stored.job, settle.job, revision):
+                await self._books.owe(hint)
         self._keeper.ack(held)
         return True
 

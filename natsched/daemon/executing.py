@@ -10,6 +10,7 @@ from natsched.clock import Clock
 from natsched.core.endings import Outcome
 from natsched.core.executions import Event, ExecutionStatus, advance
 from natsched.core.jobs import ExecutionId, Job, LeaseId, Running
+from natsched.core.retries import judged
 from natsched.daemon.events import Observer, RunStarted
 from natsched.daemon.leasing import Leaseholder
 from natsched.targets.calling import Caller, Ended
@@ -109,7 +110,10 @@ class Executor:
             RunStarted(job=job.id, execution=active.execution, attempt=entry.attempt, due=entry.due, lag=lag)
         )
         ended = await self._call(active, handler, context, job.spec.timeout)
-        return self._outcome(ended, started_at)
+        outcome = self._outcome(ended, started_at)
+        if ended.status is ExecutionStatus.OK:
+            return outcome
+        return judged(job, active.execution, entry, outcome, ended.failure)
 
     def may_go_on(self, active: Active) -> bool:
         """Whether the lease under which the execution was claimed still lives."""

@@ -9,8 +9,8 @@ from typing import Final
 import anyio
 
 from natsched.clock import Clock
-from natsched.core.hints import PlanHint
-from natsched.core.jobs import JobId
+from natsched.core.hints import Hint, RunHint
+from natsched.core.jobs import ExecutionId, JobId
 from natsched.errors import BackendError, Unavailable
 from natsched.logs import get_logger
 from natsched.protocol.hinting import Hinter
@@ -22,21 +22,22 @@ log = get_logger(__name__)
 
 
 class Debts:
-    """The newest hint of each job that is still to be published, of at most `limit` jobs."""
+    """The newest hint of each plan and execution that is still to be published, `limit` of them at most."""
 
     def __init__(self, hinter: Hinter, clock: Clock, *, limit: int) -> None:
         self._hinter = hinter
         self._clock = clock
         self._limit = limit
-        self._owed: dict[JobId, PlanHint] = {}
+        self._owed: dict[tuple[JobId, ExecutionId | None], Hint] = {}
         self._some = anyio.Event()
 
-    def add(self, hint: PlanHint) -> None:
+    def add(self, hint: Hint) -> None:
         """Owe a hint; one too many is the reconciler's to repair."""
-        if hint.job not in self._owed and len(self._owed) >= self._limit:
-            log.warning("a hint is left to the reconciler", action="hint_failed", job=hint.job, n=hint.n)
+        which = hint.job, hint.execution if isinstance(hint, RunHint) else None
+        if which not in self._owed and len(self._owed) >= self._limit:
+            log.warning("a hint is left to the reconciler", action="hint_failed", job=hint.job, hint=hint.key)
             return
-        self._owed[hint.job] = hint
+        self._owed[which] = hint
         self._some.set()
 
     async def run(self) -> None:
@@ -55,19 +56,19 @@ class Debts:
 
     async def pay(self) -> None:
         """Publish what is owed, up to the first that cannot be."""
-        for job, hint in list(self._owed.items()):
+        for which, hint in list(self._owed.items()):
             try:
                 await self._hinter.hint(hint)
             except Unavailable as error:
-                log.debug("a hint is still owed", action="hint_owed", job=job, error=str(error))
+                log.debug("a hint is still owed", action="hint_owed", job=hint.job, error=str(error))
                 return
             except BackendError as error:
                 log.warning(
                     "a hint could not be published; the reconciler will",
                     action="hint_failed",
-                    job=job,
-                    n=hint.n,
+                    job=hint.job,
+                    hint=hint.key,
                     error=str(error),
                 )
-            if self._owed.get(job) is hint:
-                del self._owed[job]
+            if self._owed.get(which) is hint:
+                del self._owed[which]

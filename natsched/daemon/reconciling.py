@@ -14,7 +14,7 @@ from typing import Final
 import anyio
 
 from natsched.clock import Clock
-from natsched.core.hints import Hint, Pending, PlanHint
+from natsched.core.hints import Hint, Pending, PlanHint, RunHint
 from natsched.core.jobs import ExecutionId, Job, Stored, Unreadable
 from natsched.core.sweeping import (
     Delete,
@@ -24,6 +24,7 @@ from natsched.core.sweeping import (
     abandoned,
     inspect,
     inspect_schedule,
+    is_scheduled,
     overdue,
 )
 from natsched.daemon.events import Observer, Quarantined, Repaired, Swept, ZonesDiffer
@@ -138,9 +139,9 @@ class Reconciler:
                 jobs += len(chunk)
                 found += self._missing(await self._inspect_chunk(chunk), seen)
                 if len(found) >= _TOGETHER:
-                    repairs += await self._repair(await self._undelivered(found))
+                    repairs += await self._repair(await self._absent(found))
                     found = []
-        repairs += await self._repair(await self._undelivered(found))
+        repairs += await self._repair(await self._absent(found))
         self._suspects = seen
         await self._compare_zone_data()
         if self._sweeps % _SCHEDULES_EVERY == 0:
@@ -183,16 +184,25 @@ class Reconciler:
                     continue
             yield repair
 
-    async def _undelivered(self, found: Sequence[Repair]) -> list[Repair]:
-        """Leave out what lies among the deliveries."""
-        if not any(isinstance(repair, Rehint) for repair in found):
+    async def _absent(self, found: Sequence[Repair]) -> list[Repair]:
+        """Leave out what lies among the deliveries, or is scheduled as an execution's own hint."""
+        hints = [repair.hint for repair in found if isinstance(repair, Rehint)]
+        if not hints:
             return list(found)
-        delivered = await self._delivered()
+        there = await self._delivered() | await self._scheduled([hint for hint in hints if isinstance(hint, RunHint)])
         return [
             repair
             for repair in found
-            if isinstance(repair, Delete) or delivered.isdisjoint((repair.hint.key, _execution_of(repair.hint)))
+            if isinstance(repair, Delete) or there.isdisjoint((repair.hint.key, _execution_of(repair.hint)))
         ]
+
+    async def _scheduled(self, hints: Sequence[RunHint]) -> frozenset[str]:
+        """Return the keys of those hints that lie on the schedule subjects of their executions."""
+        sight = Sight(now=self._clock.now(), grace=self._options.reconciler_grace, live=frozenset())
+        pending = await self._backend.hints.scheduled(hints) if hints else ()
+        return frozenset(
+            hint.key for hint, found in zip(hints, pending, strict=True) if is_scheduled(hint, found, sight)
+        )
 
     async def _delivered(self) -> frozenset[str]:
         """Return the keys and executions of all hints that are delivered and not yet acknowledged."""

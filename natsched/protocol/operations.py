@@ -17,9 +17,9 @@ from natsched.core import changes, ids, specs
 from natsched.core.executions import FAILURES, Record
 from natsched.core.hints import PlanHint
 from natsched.core.jobs import ExecutionId, Job, JobId, Spec, Stored, Unreadable
+from natsched.core.owed import manual_hint, owed, retry_hint, takeover_hint
 from natsched.core.planning import plan_hint
 from natsched.core.schedules import Schedule
-from natsched.core.sweeping import manual_hint, takeover_hint
 from natsched.errors import Conflict, DocumentError, JobExists, JobNotFound, Unavailable
 from natsched.ports import Backend
 from natsched.protocol.hinting import Hinter
@@ -134,9 +134,9 @@ class Operations:
 
         return await self._in_budget(once)
 
-    async def pause(self, job_id: str, until: datetime | None = None) -> Job:
+    async def pause(self, job_id: str, until: datetime | None = None, reason: str | None = None) -> Job:
         """Claim nothing more of a job, until that instant or for good; what runs goes on."""
-        return await self._change(job_id, lambda job, now: changes.pause(job, now, until))
+        return await self._change(job_id, lambda job, now: changes.pause(job, now, until, reason))
 
     async def resume(self, job_id: str) -> Job:
         """Go on with a job, and look again at executions of it whose replica is gone."""
@@ -147,6 +147,10 @@ class Operations:
                 if entry.lease is None or await self._backend.locks.get(entry.lease) is None:
                     hint = takeover_hint(stored.job, execution, entry, stored.revision)
                     await self._hinter.repair(hint)
+            for execution in stored.job.status.retries:
+                again = retry_hint(stored.job, execution, stored.revision)
+                if again is not None:
+                    await self._hinter.repair(again)
         return job
 
     async def trigger(self, job_id: str, payload: JsonValue = None) -> ExecutionId:
@@ -169,6 +173,34 @@ class Operations:
                     continue
                 await self._hinter.hint(manual_hint(asked, execution, revision))
                 return execution
+
+        return await self._in_budget(once)
+
+    async def retry(self, job_id: str, execution: str) -> int:
+        """Ask for one more attempt, now, of an execution that failed, and return its number.
+
+        The job's retry policy has no say in it; one that is running or waiting for an attempt is left as it is.
+        """
+        checked, wanted = ids.job_id(job_id), ExecutionId(execution)
+
+        async def once() -> int:
+            while True:
+                stored = await self._backend.jobs.read(checked)
+                job = _existing(stored)
+                under_way = job.status.retries.get(wanted) or job.status.running.get(wanted)
+                if under_way is not None:
+                    return under_way.attempt
+                records = await self._backend.history.list(checked, wanted)
+                if not records:
+                    raise JobNotFound(f"there is no record of an execution {wanted} of {checked}", job=checked)
+                again = changes.retry(job, max(records, key=lambda record: record.attempt), self._clock.now())
+                try:
+                    revision = await self._write(again, expected=stored.revision)
+                except Conflict:
+                    continue
+                for hint in owed(job, again, revision):
+                    await self._hinter.hint(hint)
+                return again.status.retries[wanted].attempt
 
         return await self._in_budget(once)
 

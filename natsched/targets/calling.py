@@ -2,15 +2,17 @@
 
 import traceback
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, cast
 
 import anyio
 import anyio.to_thread
 
 from natsched.core.executions import ExecutionStatus
+from natsched.core.retries import Failure
 from natsched.targets.context import Context
 from natsched.targets.registry import Handler, is_async
+from natsched.targets.signals import Abort, Retry
 
 _TRACEBACK: Final = 8 * 1024
 _MESSAGE: Final = 1024
@@ -23,6 +25,7 @@ class Ended:
     status: ExecutionStatus
     error: str | None = None
     traceback: str | None = None
+    failure: Failure = field(default_factory=Failure)
 
 
 OK: Final = Ended(status=ExecutionStatus.OK)
@@ -43,7 +46,11 @@ class Caller:
             with anyio.move_on_after(timeout) as limit:
                 await self._call(handler, context)
             if limit.cancelled_caught:
-                return Ended(status=ExecutionStatus.TIMED_OUT, error=f"it ran longer than {timeout:g} s")
+                return Ended(
+                    status=ExecutionStatus.TIMED_OUT,
+                    error=f"it ran longer than {timeout:g} s",
+                    failure=Failure(names=_names(TimeoutError)),
+                )
         except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a handler raises is its outcome, told in the record
             return failed(error)
         return OK
@@ -65,4 +72,21 @@ def failed(error: BaseException) -> Ended:
         status=ExecutionStatus.FAILED,
         error=message[:_MESSAGE],
         traceback=text[-_TRACEBACK:],
+        failure=_failure(error),
     )
+
+
+def _failure(error: BaseException) -> Failure:
+    match error:
+        case Retry(after=after):
+            return Failure(names=_names(Retry), again=True, after=after)
+        case Abort():
+            return Failure(names=_names(Abort), again=False)
+        case _:
+            return Failure(names=_names(type(error)))
+
+
+def _names(kind: type[BaseException]) -> tuple[str, ...]:
+    """Return what a class and its bases are called, with and without their module."""
+    bases = [base for base in kind.__mro__ if base is not object]
+    return (*(base.__name__ for base in bases), *(f"{base.__module__}.{base.__qualname__}" for base in bases))

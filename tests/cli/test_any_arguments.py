@@ -13,14 +13,16 @@ from natsched.memory import MemoryBackend
 DOCUMENTED = {0, 1, 2, 3, 4, 5}
 _VERBS = [
     ["job", "list"], ["job", "show"], ["job", "ensure"], ["job", "submit"], ["job", "remove"], ["job", "pause"],
-    ["job", "resume"], ["job", "trigger"], ["execution", "list"], ["execution", "show"], ["config", "check"],
-    ["config", "show"], ["config", "reference"], ["schema", "job"], ["schema", "record"], ["version"], ["job"], [],
+    ["job", "resume"], ["job", "trigger"], ["execution", "list"], ["execution", "show"],
+    ["execution", "retry"], ["config", "check"], ["config", "show"], ["config", "reference"], ["schema", "job"],
+    ["schema", "record"], ["version"], ["job"], [],
 ]  # fmt: skip
 _FLAGS = [
     "--json", "--debug", "--config", "--server", "--set", "--limit", "--all", "--yes", "--until", "--payload",
     "--wait", "--timeout", "--missed", "--file", "--cron", "--every", "--at", "--timezone", "--handler", "--queue",
     "--metadata", "--overlap", "--delivery", "--catch-up", "--history", "--jitter", "--max-runs", "--start-at",
     "--end-at", "--fixed-delay", "--skipped", "--repeated", "--tolerance", "--catch-up-limit", "--max-crashes",
+    "--retry", "--auto-pause-after", "--status", "--since", "--dead", "--reason",
     "--help", "--",
 ]  # fmt: skip
 _VALUES = [

@@ -1,5 +1,6 @@
 """`natsched execution`: records as a table, in full, and as JSON."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -73,3 +74,23 @@ def test_show_has_the_traceback(cli: Cli) -> None:
 
 def test_an_execution_without_a_record_ends_in_4(cli: Cli) -> None:
     assert "no record of UID-9" in cli.refused("execution", "show", "billing.daily", "UID-9", code=4)
+
+
+def test_status_tells_only_of_executions_whose_last_attempt_ended_so(cli: Cli, stored: MemoryBackend) -> None:
+    dead = _record(5, ExecutionStatus.DEAD, reason="3 attempts failed", attempt=3)
+    revived = _record(6, ExecutionStatus.DEAD, attempt=3)
+    _keep(stored, dead, revived, replace(revived, attempt=4, status=ExecutionStatus.OK))
+    assert [one["execution"] for one in cli.json("execution", "list", "--status", "dead")] == ["UID-5"]
+    assert cli.refused("execution", "list", "--status", "deaf").count("'deaf' is no status: take one of") == 1
+
+
+def test_since_leaves_out_what_is_older(cli: Cli) -> None:
+    since = (NOON + timedelta(hours=1, minutes=30)).isoformat()
+    assert [one["execution"] for one in cli.json("execution", "list", "--since", since)] == ["UID-3", "UID-2"]
+    assert cli.json("execution", "list", "--since", "1h") == []
+    assert "--since" in cli.refused("execution", "list", "--since", "yesterday")
+
+
+def test_retry_needs_to_know_what(cli: Cli) -> None:
+    assert "give a job and an execution of it, or --dead" in cli.refused("execution", "retry", "a")
+    assert cli.json("execution", "retry", "--dead") == {"retried": []}

@@ -8,7 +8,7 @@ from typing import Final
 from natsched.core.decisions import Claim
 from natsched.core.executions import DID_NOT_RUN, FINAL, ExecutionStatus
 from natsched.core.jobs import ExecutionId, Job, LeaseId
-from natsched.core.planning import LATE
+from natsched.core.planning import LATE, under_way
 from natsched.core.schedules import gap
 from tests.core.strategies import instant_of
 
@@ -24,6 +24,8 @@ class Execution:
     traceless: bool
     starts: list[LeaseId] = field(default_factory=list)
     given_back: int = 0
+    before: int = 0
+    """The number of the attempt that failed last."""
 
 
 class Ledger:
@@ -50,6 +52,10 @@ class Ledger:
         if before is not None and after is not None and before.uid == after.uid:
             old, new = before.status.plan, after.status.plan
             assert new == old or new.n > old.n
+            for key in after.status.retries.keys() - before.status.retries.keys():
+                self.executions[key].before = after.status.retries[key].attempt - 1
+                self.executions[key].given_back = 0
+                self.executions[key].starts.clear()
         if after is None:
             self.definition = None
 
@@ -76,6 +82,7 @@ class Ledger:
         if spec.catch_up == "all" and not entry.manual and entry.attempt == 1 and now - claim.start > LATE:
             running = claim.job.status.running.items()
             assert all(other.manual for key, other in running if key != claim.execution), "out of order"
+            assert all(other.manual for other in claim.job.status.retries.values()), "out of order"
 
     def claimed(self, claim: Claim, now: datetime) -> None:
         """Promise 5: nothing is claimed but by the definition that was last returned."""
@@ -89,7 +96,12 @@ class Ledger:
             assert not any(other.lease in self.live for other in others), "promise 4: claimed beside another"
         if entry.attempt > 1:
             known = self.executions[claim.execution]
-            assert entry.attempt == 1 + entry.takeovers + known.given_back, "a death too many or too few"
+            tries = 1 + known.before + entry.takeovers + known.given_back
+            assert entry.attempt == tries, "a death or a failure too many or too few"
+            if job.spec.retry is None:
+                assert known.before == 0
+            else:
+                assert known.before < job.spec.retry.max_attempts
             assert entry.takeovers <= job.spec.max_crashes
         else:
             assert claim.execution not in self.executions
@@ -148,11 +160,12 @@ class Ledger:
         counts, status = job.status.counts, job.status
         claimed = [key for key, known in self.executions.items() if not known.traceless]
         assert set(status.running) <= set(claimed)
-        assert sum(counts.get(end, 0) for end in RAN) + len(status.running) == len(claimed), "promise 7: forgotten"
+        ended = sum(counts.get(end, 0) for end in RAN)
+        assert ended + len(status.running) + len(status.retries) == len(claimed), "promise 7: forgotten"
         limit = job.spec.schedule.max_runs
         spent = limit is not None and status.runs >= limit
         if job.spec.fixed_delay is not None:
-            waits = any(not entry.manual for entry in status.running.values())
+            waits = under_way(status.running, status.retries)
             assert status.plan.due or waits or spent or self.cursor is None, "promise 1: stranded"
             assert not (status.plan.due and waits and job.spec.active), "planned before the end it counts from"
             return
@@ -173,7 +186,10 @@ class Ledger:
         never = [
             key
             for key, known in self.executions.items()
-            if not known.traceless and not known.starts and key not in job.status.running
+            if not known.traceless
+            and not known.starts
+            and not known.before
+            and key not in {**job.status.running, **job.status.retries}
         ]
         told = (ExecutionStatus.DEAD, ExecutionStatus.LOST, ExecutionStatus.CANCELLED)
         assert len(never) <= sum(counts.get(end, 0) for end in told), "promise 1: claimed, never started"

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
+from natsched.core.backoff import RetryPolicy
 from natsched.core.deciding import decide
 from natsched.core.decisions import AskLeases, AskRecord, Claim, Decision, ReadAgain, Settle
 from natsched.core.executions import ExecutionStatus, Record
@@ -99,6 +100,7 @@ def specs(draw: st.DrawFn, /, schedules: st.SearchStrategy[Schedule] = schedules
         "tolerance": draw(st.sampled_from((0.0, 0.25, 5.0, 60.0, 4000.0))),
         "catch_up_limit": draw(st.integers(1, 12)),
         "max_crashes": draw(st.integers(0, 3)),
+        "retry": draw(st.sampled_from((None, RetryPolicy(), RetryPolicy(max_attempts=2, base=0.0)))),
         **draw(policies),
         **paused,
     }

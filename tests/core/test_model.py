@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from natsched.core import changes
+from natsched.core.backoff import RetryPolicy
 from natsched.core.jobs import Spec
 from natsched.core.schedules import Cron, Interval, Once, Schedule
 from tests.core.strategies import policies
@@ -47,6 +48,8 @@ def job_specs(draw: st.DrawFn) -> Spec:
         "max_crashes": draw(st.sampled_from((0, 1, 3))),
         **draw(policies),
     }
+    if drawn["delivery"] == "at_least_once":
+        drawn["retry"] = draw(st.sampled_from((None, None, RetryPolicy(max_attempts=2, base=7.0))))
     return Spec(anchor=NOON, **drawn)
 
 

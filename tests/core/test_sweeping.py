@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from natsched.core.hints import Hint, Pending, PlanHint, RunHint
 from natsched.core.jobs import ExecutionId, Job, LeaseId, Manual, Plan, Running, Status, Stored, Unreadable
+from natsched.core.owed import manual_hint, takeover_hint
 from natsched.core.planning import plan_hint, start_of
 from natsched.core.schedules import Interval
 from natsched.core.sweeping import (
@@ -21,9 +22,7 @@ from natsched.core.sweeping import (
     abandoned,
     inspect,
     inspect_schedule,
-    manual_hint,
     overdue,
-    takeover_hint,
 )
 from tests.core.strategies import JOB, LEASES, jobs, times
 from tests.factories import NOON, make_job, make_plan_hint, make_run_hint

@@ -20,8 +20,10 @@ from natsched.core.executions import Event, ExecutionStatus, Record, advance
 from natsched.core.facts import Facts
 from natsched.core.hints import Hint, Pending, PlanHint
 from natsched.core.jobs import ExecutionId, Job, LeaseId, Running, Spec, Stored
+from natsched.core.owed import manual_hint, new_retries, owed
 from natsched.core.planning import plan_hint
-from natsched.core.sweeping import Delete, Rehint, Sight, inspect, inspect_schedule, manual_hint
+from natsched.core.retries import Failure, judged
+from natsched.core.sweeping import Delete, Rehint, Sight, inspect, inspect_schedule
 from tests.core.ledger import LEAD, Ledger
 from tests.core.strategies import JOB
 from tests.factories import NOON
@@ -233,6 +235,9 @@ class World:
         if revision is None or luck is Luck.LOST:
             return False
         self.hint(plan_hint(settle.job, revision), (yield None))
+        if isinstance(stored.job, Job):
+            for hint in new_retries(stored.job, settle.job, revision):
+                self.hint(hint, (yield None))
         yield None
         return True
 
@@ -291,6 +296,8 @@ class World:
             self.nak(message, ACK_WAIT)
             return
         outcome = self.outcome(replica, job, started_at, luck)
+        if outcome.status is ExecutionStatus.FAILED:
+            outcome = judged(job, claim.execution, claim.running, outcome, Failure())
         record = record_of(job, claim.execution, claim.running, outcome, replica=replica.name)
         if is_kept(job, record):
             self.keep(record)
@@ -316,8 +323,8 @@ class World:
             if written is not None and interrupted:
                 self.ledger.released(claim)
             if written is not None and luck is not Luck.LOST:
-                if ended.status.plan != job.status.plan:
-                    self.hint(plan_hint(ended, written), (yield None))
+                for hint in owed(job, ended, written):
+                    self.hint(hint, (yield None))
                 yield None
                 return True
             found = self.job
@@ -407,6 +414,7 @@ class World:
         known = {message.hint.key for message in self.deliveries} | {
             execution_of(message.hint) for message in self.deliveries
         }
+        known |= {message.hint.key for subject, message in self.schedules.items() if subject != "plan"}
         scheduled = None if plan is None else pending(plan)
         for repair in [*inspect(stored, scheduled, sight), *filter(None, strays)]:
             match repair:

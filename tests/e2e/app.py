@@ -35,6 +35,14 @@ async def work(ctx: Context) -> None:
     _write(ctx, "end")
 
 
+@registry.handler("fails")
+async def fails(ctx: Context) -> None:
+    """Fail as often as the payload says."""
+    await work(ctx)
+    if ctx.attempt <= ctx.payload["fails"]:
+        raise ConnectionError("nobody there")
+
+
 @registry.handler("thread")
 def thread(ctx: Context) -> None:
     """Last in a thread, where nothing can cancel it."""

@@ -14,7 +14,7 @@ from tests.e2e.series import Series, soon
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
-RECOVERY = 8.0
+RECOVERY = 20
 """Seconds after the server's return by which all is made up for."""
 
 

@@ -1,0 +1,51 @@
+"""The hints that a document is owed: whoever writes it publishes them, and the reconciler those that got lost."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from natsched.core.hints import Hint, RunHint
+from natsched.core.jobs import ExecutionId, Job, Running
+from natsched.core.planning import plan_hint, start_of_running
+
+
+def owed(before: Job, after: Job, revision: int) -> Iterator[Hint]:
+    """Return the hints that a write owes, which put `after` in the place of `before`."""
+    if after.status.plan != before.status.plan and (hint := plan_hint(after, revision)) is not None:
+        yield hint
+    yield from new_retries(before, after, revision)
+
+
+def new_retries(before: Job, after: Job, revision: int) -> Iterator[Hint]:
+    """Return the hints of the attempts that a write planned."""
+    for execution in after.status.retries.keys() - before.status.retries.keys():
+        if (again := retry_hint(after, execution, revision)) is not None:
+            yield again
+
+
+def takeover_hint(job: Job, execution: ExecutionId, entry: Running, revision: int) -> RunHint:
+    return _run_hint(job, execution, entry.attempt + 1, start_of_running(job, entry), revision)
+
+
+def manual_hint(job: Job, execution: ExecutionId, revision: int) -> RunHint:
+    """Return the hint of a run that was asked for by hand."""
+    return _run_hint(job, execution, 1, job.status.manual[execution].at, revision)
+
+
+def retry_hint(job: Job, execution: ExecutionId, revision: int) -> RunHint | None:
+    """Return the hint of an execution's next attempt; None if it has to wait for the job to go on."""
+    again = job.status.retries[execution]
+    if not again.manual and not job.spec.active:
+        return None
+    return _run_hint(job, execution, again.attempt, again.at, revision)
+
+
+def _run_hint(job: Job, execution: ExecutionId, attempt: int, start: datetime, revision: int) -> RunHint:
+    return RunHint(
+        job=job.id,
+        uid=job.uid,
+        execution=execution,
+        attempt=attempt,
+        start=start,
+        revision=revision,
+        queue=job.spec.queue,
+    )
