@@ -7,6 +7,7 @@ from natsched.client.views import JobPage, JobView
 from natsched.core.backoff import RetryPolicy
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.core.schedules import Cron, Interval, Once
+from natsched.core.targets import Http, Shell
 from natsched.embedding import embed
 from natsched.errors import (
     BackendError,
@@ -49,6 +50,7 @@ __all__ = [
     "ExecutionHandle",
     "ExecutionStatus",
     "HandlerError",
+    "Http",
     "Interval",
     "InvalidJob",
     "JobError",
@@ -66,6 +68,7 @@ __all__ = [
     "RetryPolicy",
     "ScheduleError",
     "ServerTooOld",
+    "Shell",
     "TooManyEntries",
     "TopologyConflict",
     "Unavailable",

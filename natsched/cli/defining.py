@@ -59,6 +59,9 @@ class What:
     handler: Annotated[
         str | None, _option("--handler", "NAME", "The handler; the app's default one if left out.", _WHAT)
     ] = None
+    target: Annotated[
+        str | None, _option("--target", "JSON", 'Instead: {"kind": "shell", "argv": ["ls"]}, or "http".', _WHAT)
+    ] = None
     queue: Annotated[str | None, _option("--queue", "NAME", "The class of work.", _WHAT)] = None
     payload: Annotated[str | None, _option("--payload", "JSON", "What the handler is given.", _WHAT)] = None
     metadata: Annotated[list[str] | None, _option("--metadata", "KEY=TEXT", "Labels; may be repeated.", _WHAT)] = None
@@ -87,6 +90,8 @@ def definition(job: str, when: When, what: What) -> dict[str, Any]:
     table: dict[str, Any] = {"id": job, **_given(when), **_given(what)}
     if what.payload is not None:
         table["payload"] = json_value(what.payload, field="--payload")
+    if what.target is not None:
+        table["target"] = json_value(what.target, field="--target")
     if what.retry is not None:
         policy = json_value(what.retry, field="--retry")
         table["retry"] = {"max_attempts": policy} if isinstance(policy, int) else policy

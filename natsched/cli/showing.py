@@ -11,6 +11,7 @@ from natsched.client.views import JobView
 from natsched.clock import SystemClock
 from natsched.core.executions import Record
 from natsched.core.schedules import Cron, Interval, Schedule, describe
+from natsched.core.targets import describe_target
 
 _JOB_COLUMNS: Final = ("ID", "STATE", "NEXT RUN", "SCHEDULE", "LAST", "RUNS", "RUNNING", "HANDLER", "QUEUE")
 _RECORD_COLUMNS: Final = ("DUE", "JOB", "EXECUTION", "STATUS", "WHY", "LAG", "DURATION", "ATTEMPT", "REPLICA")
@@ -27,7 +28,7 @@ def job_rows(views: Sequence[JobView]) -> tuple[Cells, Iterable[Cells]]:
             view.last.status.value if view.last else "-",
             str(view.runs),
             str(len(view.running)),
-            view.handler or "-",
+            view.handler or (view.target.kind if view.target else "-"),
             view.queue,
         )
         for view in views
@@ -67,7 +68,10 @@ def job_details(view: JobView) -> Iterable[tuple[str, str]]:
     yield "running", "\n".join(view.running)
     yield "retrying", "\n".join(f"{key}, attempt {it.attempt} {_when(it.at)}" for key, it in status.retries.items())
     yield "asked by hand", "\n".join(status.manual)
-    yield "handler", view.handler or "(the default one)"
+    if view.target is None:
+        yield "handler", view.handler or "(the default one)"
+    else:
+        yield "target", describe_target(view.target)
     yield "queue", view.queue
     yield "payload", "" if view.payload is None else _json(view.payload)
     yield "metadata", _json(dict(view.metadata)) if view.metadata else ""
@@ -106,6 +110,7 @@ def record_details(record: Record) -> Iterable[tuple[str, str]]:
     yield "generation", str(record.generation)
     yield "metadata", _json(dict(record.metadata)) if record.metadata else ""
     yield "reason", record.reason or ""
+    yield "result", "" if record.result is None else _json(record.result)
     yield "error", record.error or ""
     yield "traceback", (record.traceback or "").rstrip()
 

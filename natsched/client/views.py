@@ -9,6 +9,7 @@ from natsched.core.executions import ExecutionStatus
 from natsched.core.jobs import Job, JobState, Last
 from natsched.core.planning import start_of
 from natsched.core.schedules import Schedule
+from natsched.core.targets import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,7 @@ class JobView:
     state: JobState
     schedule: Schedule
     handler: str | None
+    target: Target | None
     queue: str
     payload: Any
     metadata: Mapping[str, Any]
@@ -47,6 +49,7 @@ def view(job: Job, now: datetime) -> JobView:
         state=job.state(now),
         schedule=spec.schedule,
         handler=spec.handler,
+        target=spec.target,
         queue=spec.queue,
         payload=spec.payload,
         metadata=spec.metadata,

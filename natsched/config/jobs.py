@@ -74,10 +74,27 @@ class RetryTable(Section):
     retry_on: tuple[str, ...] = ()
     reset_on_success: bool = True
 
-    def policy(self) -> dict[str, Any]:
-        """Return the keys that the table gives, as `RetryPolicy` takes them."""
-        given = ((name, getattr(self, name)) for name in self.model_fields_set)
-        return {name: value.total_seconds() if isinstance(value, timedelta) else value for name, value in given}
+
+class ShellTable(Section):
+    """A command, in a table `[job.target]`."""
+
+    kind: Literal["shell"]
+    argv: tuple[str, ...]
+    shell: bool = False
+    env: dict[str, str] = Field(default_factory=dict)
+    cwd: Text | None = None
+    grace: Annotated[Duration, lasting("0s", "1h")] = timedelta(seconds=5)
+
+
+class HttpTable(Section):
+    """An HTTP request, in a table `[job.target]`."""
+
+    kind: Literal["http"]
+    url: Text
+    method: Text = "POST"
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: JsonValue = None
+    expect: tuple[int, ...] = ()
 
 
 class JobTable(ScheduleTable):
@@ -86,6 +103,7 @@ class JobTable(ScheduleTable):
     id: Annotated[str, AfterValidator(_id)]
     schedule: ScheduleTable = ScheduleTable()
     handler: Text | None = None
+    target: Annotated[ShellTable | HttpTable, Field(discriminator="kind")] | None = None
     queue: Name = "default"
     payload: JsonValue = None
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
@@ -151,10 +169,18 @@ def _job(table: Mapping[str, Any]) -> dict[str, Any]:
     job = JobTable.model_validate(table)
     given = {name: getattr(job, name) for name in OPTIONS if name in job.model_fields_set}
     if job.retry is not None:
-        given["retry"] = job.retry.policy()
+        given["retry"] = _keys(job.retry)
+    if job.target is not None:
+        given["target"] = {"kind": job.target.kind, **_keys(job.target)}
     schedule = _schedule(job)
     make_spec(schedule, anchor=_EPOCH, **cast("JobOptions", given))
     return {"id": job.id, "schedule": schedule, **given}
+
+
+def _keys(table: Section) -> dict[str, Any]:
+    """Return what a table gives, with durations in seconds, as the core has them."""
+    given = ((name, getattr(table, name)) for name in table.model_fields_set)
+    return {name: value.total_seconds() if isinstance(value, timedelta) else value for name, value in given}
 
 
 def _problems(error: ValidationError | ScheduleError | InvalidJob) -> Iterable[Problem]:

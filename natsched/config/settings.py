@@ -9,7 +9,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from natsched.config.connection import Nats
 from natsched.config.durations import Duration, lasting
-from natsched.config.fields import App, Count, Key, Name, ReplicationFactor, Section, Tokens
+from natsched.config.fields import App, Count, Key, Name, ReplicationFactor, Section, Text, Tokens
 
 BUCKETS = ("job_bucket", "exec_bucket", "lock_bucket")
 
@@ -81,6 +81,19 @@ class History(Section):
     failures_retention: Annotated[Duration, lasting("1s", "3650d", whole_seconds=True)] = timedelta(days=30)
 
 
+class Shell(Section):
+    """Commands: whoever may write jobs may then run anything as the replica's user."""
+
+    enabled: bool = False
+    environment: tuple[Text, ...] = ("PATH", "HOME", "LANG", "TZ")
+
+
+class Targets(Section):
+    """What a replica runs besides the handlers of its registry."""
+
+    shell: Shell = Shell()
+
+
 class Replica(Section):
     """This process; without a name it is called after the host."""
 
@@ -107,6 +120,7 @@ class Settings(BaseSettings):
     scheduler: Scheduler = Scheduler()
     queues: Queues = Field(default_factory=lambda: {"default": Queue()})
     history: History = History()
+    targets: Targets = Targets()
     replica: Replica = Replica()
     logs: Logs = Logs()
 

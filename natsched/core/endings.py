@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from pydantic import JsonValue
+
 from natsched.core.executions import FAILED_FOR_GOOD, FAILURES, ExecutionStatus, Record
 from natsched.core.jobs import MAX_REASON, ExecutionId, Job, Last, LeaseId, Retrying, Running
 from natsched.core.planning import replan, settle
@@ -24,6 +26,7 @@ class Outcome:
     traceback: str | None = None
     reason: str | None = None
     retry_at: datetime | None = None
+    result: JsonValue = None
 
     def __post_init__(self) -> None:
         if self.error is None and self.traceback is None:
@@ -56,6 +59,7 @@ def record_of(job: Job, execution: ExecutionId, entry: Running, outcome: Outcome
         metadata=job.spec.metadata or None,
         retry_at=outcome.retry_at,
         payload=entry.payload,
+        result=outcome.result,
     )
 
 

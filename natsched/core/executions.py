@@ -110,7 +110,7 @@ class Record:
     `number` instants from `first` to `last` are told by one record where a gap had many; `exact` is false
     where `number` is only a lower bound. `due` is the planned instant, `started_at` and `ended_at` are by the
     server's clock. `retry_at` is when the next attempt starts. `payload` is that of a run that was asked for by
-    hand, where the run had one of its own.
+    hand, where the run had one of its own. `result` is what the handler returned, or the target's answer.
     """
 
     __pydantic_config__ = STORED
@@ -139,6 +139,7 @@ class Record:
     exact: bool = True
     retry_at: AwareDatetime | None = None
     payload: JsonValue = None
+    result: JsonValue = None
 
     @property
     def lag(self) -> float | None:

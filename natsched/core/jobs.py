@@ -11,6 +11,7 @@ from pydantic import AwareDatetime, Field, JsonValue
 from natsched.core.backoff import RetryPolicy
 from natsched.core.executions import STORED, ExecutionStatus
 from natsched.core.schedules import Interval, Schedule
+from natsched.core.targets import Target
 
 JobId = NewType("JobId", str)
 ExecutionId = NewType("ExecutionId", str)
@@ -36,6 +37,7 @@ MAX_PAYLOAD: Final = 64 * 1024
 class Spec:
     """What was asked.
 
+    What runs is the `target`, or without one the `handler` of the application, or its default one.
     `generation` counts its changes, `anchor` is the instant that an interval without `start_at` counts
     from, `timeout` and `tolerance` are seconds. A job is paused while `active` is false and `paused_until`
     (if any) lies ahead; `pause_reason` says why. After `auto_pause_after` failures in a row it pauses itself.
@@ -47,6 +49,7 @@ class Spec:
     anchor: AwareDatetime
     generation: int = 1
     handler: str | None = None
+    target: Annotated[Target, Field(discriminator="kind")] | None = None
     queue: str = "default"
     payload: JsonValue = None
     metadata: Mapping[str, JsonValue] = field(default_factory=dict)

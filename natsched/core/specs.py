@@ -14,6 +14,8 @@ from natsched.core.ids import token
 from natsched.core.jobs import MAX_PAYLOAD, CatchUp, DeliveryMode, HistoryMode, Overlap, Spec
 from natsched.core.planning import History
 from natsched.core.schedules import Cron, Interval, Once, Schedule
+from natsched.core.targets import Target
+from natsched.core.targets import check as check_target
 from natsched.errors import InvalidJob
 
 _NOT_ASKED: Final = frozenset({"schedule", *get_type_hints(History)})
@@ -25,14 +27,16 @@ _specs: Final = TypeAdapter(Spec)
 class JobOptions(TypedDict, total=False):
     """What may be said of a job besides its id and schedule.
 
-    `handler`: the name it is registered under. `queue`: the class of work it belongs to. `payload`, `metadata`:
-    JSON that the handler sees, 64 KiB together. `timeout`, `tolerance`: seconds or a timedelta. `overlap`,
-    `delivery`, `catch_up`, `history`: policies. `catch_up_limit`: how many missed runs `all` makes up for at
-    most. `max_crashes`: how many replicas may die on one execution before it is given up. `retry`: a `RetryPolicy`
-    or its fields. `auto_pause_after`: how many executions in a row may fail for good before the job pauses itself.
+    `handler`: the name it is registered under. `target`: a `Shell` or `Http` instead, or its fields. `queue`: the
+    class of work it belongs to. `payload`, `metadata`: JSON that the handler sees, 64 KiB together. `timeout`,
+    `tolerance`: seconds or a timedelta. `overlap`, `delivery`, `catch_up`, `history`: policies. `catch_up_limit`:
+    how many missed runs `all` makes up for at most. `max_crashes`: how many replicas may die on one execution
+    before it is given up. `retry`: a `RetryPolicy` or its fields. `auto_pause_after`: how many executions in a
+    row may fail for good before the job pauses itself.
     """
 
     handler: str | None
+    target: Target | Mapping[str, Any] | None
     queue: str
     payload: JsonValue
     metadata: Mapping[str, JsonValue]
@@ -77,6 +81,10 @@ def _check(spec: Spec) -> None:
     token(spec.queue, field="queue")
     if spec.handler is not None and not (spec.handler.strip() and spec.handler.isprintable()):
         raise InvalidJob(f"{spec.handler!r} names no handler: leave it out for the default one", field="handler")
+    if spec.target is not None:
+        if spec.handler is not None:
+            raise InvalidJob("it has a handler too: leave one of the two out", field="target")
+        check_target(spec.target)
     if spec.timeout is not None and not 0 < spec.timeout < float("inf"):
         raise InvalidJob(f"{spec.timeout} s is no time limit: take more than 0, or None for none", field="timeout")
     if not 0 <= spec.tolerance < float("inf"):

@@ -5,6 +5,7 @@ from natsched.daemon.events import Observer
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.replica import Replica
 from natsched.protocol.retrying import Retry
+from natsched.targets.options import TargetOptions
 from natsched.targets.registry import Registry
 from natsched.wiring import Opened, operations, random_bits, replica_name
 
@@ -26,6 +27,10 @@ def options_of(settings: Settings) -> ReplicaOptions:
         history_retention=settings.history.retention,
         failures_retention=settings.history.failures_retention,
         thread_limit=settings.replica.thread_limit,
+        targets=TargetOptions(
+            shell=settings.targets.shell.enabled,
+            environment=settings.targets.shell.environment,
+        ),
         publish_retry=Retry(
             attempts=scheduler.publish_retry.attempts,
             initial_backoff=scheduler.publish_retry.initial_backoff.total_seconds(),

@@ -21,6 +21,7 @@ from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.slots import Slots
 from natsched.errors import Conflict
 from natsched.ports import Backend
+from natsched.targets.finding import missing
 from natsched.targets.registry import Handler
 
 _NO_HANDLER: Final = timedelta(milliseconds=5)
@@ -153,9 +154,7 @@ class Claimer:
             self._keeper.ack(held)
 
     def _no_handler(self, held: Held, job: Job) -> None:
-        name = job.spec.handler
-        reason = f"no handler {name!r} here" if name else "no default handler here"
-        self._observe(HandedBack(job=job.id, reason=reason))
+        self._observe(HandedBack(job=job.id, reason=missing(job.spec)))
         self._spill(held, first=_NO_HANDLER, longest=_LONGEST_NO_HANDLER)
 
     def _spill(self, held: Held, *, first: timedelta = _SPILL, longest: timedelta = _LONGEST_SPILL) -> None:

@@ -15,7 +15,8 @@ from natsched.daemon.events import Observer, RunStarted
 from natsched.daemon.leasing import Leaseholder
 from natsched.targets.calling import Caller, Ended
 from natsched.targets.context import Context
-from natsched.targets.registry import Handler, Registry
+from natsched.targets.finding import Targets
+from natsched.targets.registry import Handler
 
 StopReason: TypeAlias = Literal["shutdown", "lease lost"]
 
@@ -67,7 +68,7 @@ class Executor:
 
     def __init__(
         self,
-        registry: Registry,
+        targets: Targets,
         clock: Clock,
         leaseholder: Leaseholder,
         observe: Observer,
@@ -75,7 +76,7 @@ class Executor:
         replica: str,
         threads: int,
     ) -> None:
-        self._registry = registry
+        self._targets = targets
         self._caller = Caller(threads=threads)
         self._clock = clock
         self._leaseholder = leaseholder
@@ -84,7 +85,7 @@ class Executor:
 
     def handler_of(self, job: Job) -> Handler | None:
         """Return what the job runs, if this replica has it."""
-        return self._registry.find(job.spec.handler)
+        return self._targets.find(job.spec)
 
     async def execute(
         self, active: Active, handler: Handler, job: Job, entry: Running, start: datetime
@@ -136,8 +137,10 @@ class Executor:
             status=advance(ExecutionStatus.RUNNING, _EVENTS[ended.status]),
             started_at=started_at,
             ended_at=self._clock.now(),
+            reason=ended.reason,
             error=ended.error,
             traceback=ended.traceback,
+            result=ended.result,
         )
 
     def _interrupted(self, job: Job, started_at: datetime | None) -> Outcome:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from natsched.protocol.retrying import Retry
+from natsched.targets.options import TargetOptions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,4 +31,5 @@ class ReplicaOptions:
     history_retention: timedelta = timedelta(days=7)
     failures_retention: timedelta = timedelta(days=30)
     thread_limit: int = 40
+    targets: TargetOptions = field(default_factory=TargetOptions)
     publish_retry: Retry = field(default_factory=Retry)

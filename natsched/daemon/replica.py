@@ -28,6 +28,7 @@ from natsched.daemon.timekeeping import Timekeeper
 from natsched.logs import get_logger
 from natsched.ports import Backend, Delivery, Intake
 from natsched.protocol.operations import Operations
+from natsched.targets.finding import Targets
 from natsched.targets.registry import Registry
 
 _RESTART_PAUSE: Final = 1.0
@@ -68,8 +69,9 @@ class Replica:
             about=_about(options),
             random=random,
         )
+        self._targets = Targets(registry, options.targets)
         executor = Executor(
-            registry,
+            self._targets,
             clock,
             self._leaseholder,
             self._observe,
@@ -120,6 +122,7 @@ class Replica:
                 self._dispatcher.drain()
                 services.start_soon(self._stop_in_time)
             await self._leaseholder.give_up()
+            await self._targets.close()
             services.cancel_scope.cancel()
 
     async def _stop_in_time(self) -> None:

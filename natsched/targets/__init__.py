@@ -1,1 +1,1 @@
-"""What a job runs. For now: a Python callable of the registry."""
+"""What a job runs: a Python callable of the registry, a command, an HTTP request."""

@@ -1,5 +1,6 @@
 """Calling a handler: its time limit, its thread, its end as a value."""
 
+import json
 import traceback
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from typing import Final, cast
 
 import anyio
 import anyio.to_thread
+from pydantic import JsonValue
 
 from natsched.core.executions import ExecutionStatus
 from natsched.core.retries import Failure
@@ -17,14 +19,19 @@ from natsched.targets.signals import Abort, Retry
 _TRACEBACK: Final = 8 * 1024
 _MESSAGE: Final = 1024
 
+MAX_RESULT: Final = 256 * 1024
+"""Bytes of JSON that a result may have to be kept in the record."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
     """How a call ended: ok, failed, timed out, or cancelled from outside."""
 
     status: ExecutionStatus
+    reason: str | None = None
     error: str | None = None
     traceback: str | None = None
+    result: JsonValue = None
     failure: Failure = field(default_factory=Failure)
 
 
@@ -41,10 +48,9 @@ class Caller:
         """Call and say how it ended; only cancellation from outside leaves as an exception."""
         try:
             if timeout is None:
-                await self._call(handler, context)
-                return OK
+                return _ended_well(await self._call(handler, context))
             with anyio.move_on_after(timeout) as limit:
-                await self._call(handler, context)
+                return _ended_well(await self._call(handler, context))
             if limit.cancelled_caught:
                 return Ended(
                     status=ExecutionStatus.TIMED_OUT,
@@ -55,13 +61,26 @@ class Caller:
             return failed(error)
         return OK
 
-    async def _call(self, handler: Handler, context: Context) -> None:
+    async def _call(self, handler: Handler, context: Context) -> object:
         if is_async(handler):
-            await cast("Awaitable[None]", handler(context))
-            return
+            return await cast("Awaitable[object]", handler(context))
         result = await anyio.to_thread.run_sync(handler, context, limiter=self._threads, abandon_on_cancel=True)
         if result is not None and hasattr(result, "__await__"):
-            await result
+            return await result
+        return result
+
+
+def _ended_well(result: object) -> Ended:
+    """Take what a handler returned as its result, if that can be stored."""
+    if result is None:
+        return OK
+    try:
+        size = len(json.dumps(result, allow_nan=False, ensure_ascii=False).encode())
+    except (TypeError, ValueError, RecursionError):
+        return Ended(status=ExecutionStatus.OK, reason="its result is not JSON, and is not kept")
+    if size > MAX_RESULT:
+        return Ended(status=ExecutionStatus.OK, reason=f"its result has {size:,} bytes, and is not kept")
+    return Ended(status=ExecutionStatus.OK, result=cast("JsonValue", result))
 
 
 def failed(error: BaseException) -> Ended:

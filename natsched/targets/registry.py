@@ -13,7 +13,7 @@ from natsched.core.specs import JobOptions
 from natsched.errors import DuplicateHandler, InvalidJob
 from natsched.targets.context import Context
 
-Handler: TypeAlias = Callable[[Context], Awaitable[None] | None]
+Handler: TypeAlias = Callable[[Context], Awaitable[object] | object]
 H = TypeVar("H", bound=Callable[[Context], Any])
 
 _DEFAULT: Final = ""

@@ -14,6 +14,7 @@ from natsched.core.changes import create
 from natsched.core.documents import decode_job, encode_job
 from natsched.core.jobs import MAX_PAYLOAD, JobId, Spec
 from natsched.core.specs import MAX_DEPTH, OPTIONS, JobOptions, check_payload, make_spec
+from natsched.core.targets import Http, Shell
 from natsched.errors import InvalidJob
 from tests.core.strategies import JOB, payloads
 from tests.factories import HOURLY, NOON
@@ -56,7 +57,7 @@ def test_durations_are_seconds() -> None:
     ("options", "message"),
     [
         ({"handeler": "x"}, "handeler: there is no such option: did you mean `handler`?"),
-        ({"colour": "red"}, "colour: there is no such option: a job takes handler, queue"),
+        ({"colour": "red"}, "colour: there is no such option: a job takes handler, target, queue"),
         ({"generation": 2}, "generation: there is no such option"),
         ({"overlap": "maybe"}, "overlap: Input should be 'skip' or 'allow'"),
         ({"handler": " "}, "handler: ' ' names no handler"),
@@ -69,6 +70,24 @@ def test_durations_are_seconds() -> None:
         ({"tolerance": -1}, "tolerance: -1.0 s is no tolerance"),
         ({"catch_up_limit": 0}, "catch_up_limit: 0 is too few: take 1 or more"),
         ({"max_crashes": -1}, "max_crashes: -1 is too few: take 0 or more"),
+        (
+            {"target": {"kind": "ftp"}},
+            "target: Input tag 'ftp' found using 'kind' does not match",
+        ),
+        ({"target": Shell(argv=("ls",)), "handler": "h"}, "target: it has a handler too: leave one of the two out"),
+        ({"target": Shell(argv=())}, "target.argv: name a program"),
+        ({"target": Shell(argv=("ls", "wc"), shell=True)}, "target.argv: with `shell` it is one text"),
+        ({"target": Shell(argv=("a", "b\0"))}, "target.argv.1: 'b\\x00' cannot be an argument"),
+        ({"target": Shell(argv=("a",), env={"A=B": ""})}, "target.env.A=B: 'A=B' cannot be a variable"),
+        ({"target": Shell(argv=("a",), grace=-1)}, "target.grace: -1 s is out of range"),
+        ({"target": {"kind": "shell", "argv": "ls"}}, "target.shell.argv: Input should be a valid tuple"),
+        ({"target": Http(url="ftp://a")}, "target.url: 'ftp://a' is no URL: write it like https://host/path"),
+        ({"target": Http(url="http://a/ b")}, "target.url: 'http://a/ b' is no URL"),
+        ({"target": Http(url="http://[a")}, "target.url: 'http://[a' is no URL"),
+        ({"target": Http(url="http://a", method="get")}, "target.method: 'get' is none of GET, HEAD"),
+        ({"target": Http(url="http://a", headers={"a b": ""})}, "target.headers.a b: 'a b' cannot be a header"),
+        ({"target": Http(url="http://a", headers={"a": "b\r\nc: d"})}, "target.headers.a: 'a' cannot be a header"),
+        ({"target": Http(url="http://a", expect=(600,))}, "target.expect.0: 600 is no HTTP status"),
         ({"retry": {"max_attempts": 0}}, "retry.max_attempts: 0 is out of range: take 1 to 1000"),
         ({"retry": {"factor": 0.5}}, "retry.factor: 0.5 is out of range: take 1 to 1000"),
         ({"retry": {"jitter": float("nan")}}, "retry.jitter: nan is out of range: take 0 to 1"),

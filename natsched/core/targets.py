@@ -1,0 +1,116 @@
+"""What a job runs besides a handler of the application: a command, an HTTP request."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import JsonValue
+
+from natsched.core.executions import STORED
+from natsched.errors import InvalidJob
+
+METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+LONGEST_GRACE: Final = 3600.0
+_UNFIT: Final = frozenset("\0\r\n")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shell:
+    """Run a command. Replicas do so only where `targets.shell.enabled` allows it.
+
+    `argv` is the program and its arguments; with `shell` it is one text for `/bin/sh -c`. `env` is set besides
+    what the replica lets through, `cwd` is the working directory. A run that is to end gets SIGTERM, its whole
+    process group, and SIGKILL after `grace` seconds.
+    """
+
+    __pydantic_config__ = STORED
+
+    argv: tuple[str, ...]
+    shell: bool = False
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str | None = None
+    grace: float = 5.0
+    kind: Literal["shell"] = "shell"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    """Send an HTTP request, with the execution id as its `Idempotency-Key`.
+
+    `body` is sent as JSON, the job's payload if it is None. `expect` are the statuses that count as success; any
+    from 200 to 299 if it is empty. `${NAME}` in the URL or a header is the replica's environment variable of
+    that name, which has to begin with `NATSCHED_SECRET_`: so no secret is stored in a job.
+    """
+
+    __pydantic_config__ = STORED
+
+    url: str
+    method: str = "POST"
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: JsonValue = None
+    expect: tuple[int, ...] = ()
+    kind: Literal["http"] = "http"
+
+
+Target: TypeAlias = Shell | Http
+
+
+def describe_target(target: Target) -> str:
+    """Short text for tables: `shell: rsync -a from to`, `http: POST https://host/path`."""
+    match target:
+        case Shell(argv=argv, shell=shell):
+            return f"shell: {argv[0] if shell else shlex.join(argv)}"
+        case Http(method=method, url=url):
+            return f"http: {method} {url}"
+
+
+def check(target: Target) -> None:
+    """Raise InvalidJob with the field if the target could never run."""
+    match target:
+        case Shell():
+            _check_shell(target)
+        case Http():
+            _check_http(target)
+
+
+def _check_shell(target: Shell) -> None:
+    if not target.argv or not target.argv[0].strip():
+        raise InvalidJob("name a program, as in ['rsync', '-a', 'from', 'to']", field="target.argv")
+    if target.shell and len(target.argv) != 1:
+        raise InvalidJob("with `shell` it is one text, as in ['ls | wc -l']", field="target.argv")
+    for index, text in enumerate(target.argv):
+        if "\0" in text or not _is_utf8(text):
+            raise InvalidJob(f"{text!r} cannot be an argument", field=f"target.argv.{index}")
+    for name, value in target.env.items():
+        if not name or "=" in name or "\0" in name + value or not _is_utf8(name + value):
+            raise InvalidJob(f"{name!r} cannot be a variable with that value", field=f"target.env.{name}")
+    if not 0 <= target.grace <= LONGEST_GRACE:
+        raise InvalidJob(f"{target.grace} s is out of range: take 0 to {LONGEST_GRACE:g}", field="target.grace")
+
+
+def _check_http(target: Http) -> None:
+    try:
+        parts = urlsplit(target.url)
+        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        is_url = False
+    if not is_url or not target.url.isprintable() or " " in target.url:
+        raise InvalidJob(f"{target.url!r} is no URL: write it like https://host/path", field="target.url")
+    if target.method not in METHODS:
+        raise InvalidJob(f"{target.method!r} is none of {', '.join(METHODS)}", field="target.method")
+    for name, value in target.headers.items():
+        if not _is_token(name) or not _UNFIT.isdisjoint(value) or not value.isascii():
+            raise InvalidJob(f"{name!r} cannot be a header with that value", field=f"target.headers.{name}")
+    for index, status in enumerate(target.expect):
+        if not 100 <= status <= 599:
+            raise InvalidJob(f"{status} is no HTTP status", field=f"target.expect.{index}")
+
+
+def _is_token(name: str) -> bool:
+    return bool(name) and all(char.isascii() and (char.isalnum() or char in "!#$%&'*+-.^_`|~") for char in name)
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
