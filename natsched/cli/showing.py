@@ -9,6 +9,7 @@ from natsched.cli.measures import distance, instant, seconds_of, span
 from natsched.cli.output import Cells
 from natsched.client.views import JobView
 from natsched.clock import SystemClock
+from natsched.core.backoff import RetryPolicy
 from natsched.core.executions import Record
 from natsched.core.schedules import Cron, Interval, Schedule, describe
 from natsched.core.targets import describe_target
@@ -76,6 +77,9 @@ def job_details(view: JobView) -> Iterable[tuple[str, str]]:
     yield "payload", "" if view.payload is None else _json(view.payload)
     yield "metadata", _json(dict(view.metadata)) if view.metadata else ""
     yield "timeout", seconds_of(spec.timeout)
+    if spec.retry is not None:
+        yield "retry", _retry(spec.retry)
+    yield "pauses after", f"{spec.auto_pause_after} failures in a row" if spec.auto_pause_after else ""
     yield "overlap", spec.overlap
     yield "delivery", spec.delivery
     yield "catch up", f"all, at most {spec.catch_up_limit}" if spec.catch_up == "all" else spec.catch_up
@@ -132,6 +136,13 @@ def why(record: Record) -> str:
     text = record.error or record.reason or ""
     many = f"{record.number} instants" if record.number > 1 else ""
     return ", ".join(part for part in (many, text) if part)
+
+
+def _retry(policy: RetryPolicy) -> str:
+    times = f" times {policy.factor:g}" if policy.backoff == "exponential" else ""
+    only = f", only on {', '.join(policy.retry_on)}" if policy.retry_on else ""
+    delay = f"{seconds_of(policy.base)}{times}, at most {seconds_of(policy.max_delay)}"
+    return f"up to {policy.max_attempts} attempts, {delay} apart{only}"
 
 
 def _when(due: datetime) -> str:

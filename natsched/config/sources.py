@@ -12,6 +12,8 @@ from natsched.config.schema import PREFIX, Keys, is_table
 from natsched.errors import ConfigError
 
 CONFIG_VARIABLE = "NATSCHED_CONFIG"
+SECRETS = "NATSCHED_SECRET_"
+"""Variables whose names begin so are no settings: what jobs refer to as `${NATSCHED_SECRET_...}`."""
 COMMAND_LINE = "command line"
 
 _POSITION = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")
@@ -101,6 +103,8 @@ def from_environment(environ: Mapping[str, str]) -> Layer:
     for name in sorted(environ):
         text = environ[name]
         if not name.upper().startswith(PREFIX) or name.upper() == CONFIG_VARIABLE or not text.strip():
+            continue
+        if name.upper().startswith(SECRETS):
             continue
         keys = tuple(name[len(PREFIX) :].lower().split("__"))
         variables[keys] = name

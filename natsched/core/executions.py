@@ -143,8 +143,10 @@ class Record:
 
     @property
     def lag(self) -> float | None:
-        """Seconds from due to start."""
-        return None if self.started_at is None else (self.started_at - self.due).total_seconds()
+        """Seconds from due to start; a later attempt has none, it is not meant to start at the due."""
+        if self.started_at is None or self.attempt > 1:
+            return None
+        return (self.started_at - self.due).total_seconds()
 
     @property
     def duration(self) -> float | None:

@@ -14,7 +14,7 @@ from natsched.core.executions import ExecutionStatus
 from natsched.core.retries import Failure
 from natsched.targets.context import Context
 from natsched.targets.registry import Handler, is_async
-from natsched.targets.signals import Abort, Retry
+from natsched.targets.signals import Abort, Retry, TargetFailed
 
 _TRACEBACK: Final = 8 * 1024
 _MESSAGE: Final = 1024
@@ -85,12 +85,13 @@ def _ended_well(result: object) -> Ended:
 
 def failed(error: BaseException) -> Ended:
     """Describe an exception, cut to what a record may hold."""
-    text = "".join(traceback.format_exception(error))
+    is_told = isinstance(error, TargetFailed | Abort | Retry)
+    text = None if is_told else "".join(traceback.format_exception(error))[-_TRACEBACK:]
     message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Ended(
         status=ExecutionStatus.FAILED,
         error=message[:_MESSAGE],
-        traceback=text[-_TRACEBACK:],
+        traceback=text,
         failure=_failure(error),
     )
 

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import JsonValue
 
+from natsched.config.sources import SECRETS
 from natsched.core.targets import Http
 from natsched.targets.context import Context
 from natsched.targets.registry import Handler
-from natsched.targets.signals import Abort
+from natsched.targets.signals import Abort, TargetFailed
 
 if TYPE_CHECKING:
     import httpx
-
-SECRETS: Final = "NATSCHED_SECRET_"
-"""What the name of an environment variable begins with that a target may refer to."""
 
 KEPT: Final = 16 * 1024
 """Bytes of an answer that are kept."""
@@ -29,7 +27,7 @@ _FATAL: Final = frozenset({400, 401, 403, 404, 405, 410, 413, 414, 415, 422, 501
 _DETAIL: Final = 500
 
 
-class UnexpectedStatus(Exception):
+class UnexpectedStatus(TargetFailed):
     """The answer has another status than was expected."""
 
 

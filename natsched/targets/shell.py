@@ -15,7 +15,7 @@ from pydantic import JsonValue
 from natsched.core.targets import Shell
 from natsched.targets.context import Context
 from natsched.targets.options import TargetOptions
-from natsched.targets.signals import Abort
+from natsched.targets.signals import Abort, TargetFailed
 
 KEPT: Final = 64 * 1024
 """Bytes of each of the two streams that are kept: the last ones, which tell how it ended."""
@@ -25,7 +25,7 @@ _TAIL: Final = 500
 _NOT_EXECUTABLE: Final = (FileNotFoundError, PermissionError, NotADirectoryError)
 
 
-class CommandFailed(Exception):
+class CommandFailed(TargetFailed):
     """The command ended with another status than 0, or by a signal."""
 
 

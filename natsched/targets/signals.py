@@ -15,6 +15,10 @@ class Retry(Exception):
         self.after = after.total_seconds() if isinstance(after, timedelta) else after
 
 
+class TargetFailed(Exception):
+    """A command or a request did not go well; what raised it says nothing more of the reason than its text."""
+
+
 class Abort(Exception):
     """Say that no other attempt is of any use: the execution is dead at once."""
 

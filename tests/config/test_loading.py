@@ -123,6 +123,10 @@ def test_an_unknown_variable_is_named_with_what_was_meant(tmp_path: Path, name: 
     assert line.endswith(f" ({name}): unknown variable{hint}")
 
 
+def test_a_secret_for_jobs_is_no_setting() -> None:
+    assert load(None, {}, {"NATSCHED_SECRET_HOOK": "x", "NATSCHED_SCHEDULER__LEAD": "2s"}).scheduler.lead.seconds == 2
+
+
 def test_an_unknown_key_inside_a_variables_json_is_a_key_not_a_variable(tmp_path: Path) -> None:
     message = refusal(tmp_path, NATSCHED_NATS='{"servrs": []}')
     assert 'nats.servrs (NATSCHED_NATS): unknown key: did you mean "servers"?' in message
