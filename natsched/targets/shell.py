@@ -84,9 +84,7 @@ class ShellRunner:
                 status = await process.wait()
                 _signal(process, signal.SIGKILL)  # what it left behind would keep its output open
         finally:
-            if process.returncode is None:
-                await _end(process, target.grace)
-            await process.aclose()
+            await _end(process, target.grace)
         if status != 0:
             raise CommandFailed(_ending(status, err.text() or out.text()))
         return {"status": status, "stdout": out.text(), "stderr": err.text()}
@@ -112,14 +110,17 @@ async def _read(stream: ByteReceiveStream | None, add: Callable[[bytes], None]) 
 
 async def _end(process: Process, grace: float) -> None:
     """Ask the process group to end, and make it after the grace; this takes its time though the run is cancelled."""
-    _signal(process, signal.SIGTERM)
+    runs = process.returncode is None
     try:
-        with anyio.move_on_after(grace, shield=True):
-            await process.wait()
+        if runs:
+            _signal(process, signal.SIGTERM)
+            with anyio.move_on_after(grace, shield=True):
+                await process.wait()
     finally:
-        _signal(process, signal.SIGKILL)  # also where the wait itself is cancelled
-    with anyio.CancelScope(shield=True):
-        await process.wait()
+        if runs:
+            _signal(process, signal.SIGKILL)  # also where the wait itself is cancelled
+        with anyio.CancelScope(shield=True):
+            await process.aclose()
 
 
 def _signal(process: Process, number: signal.Signals) -> None:
