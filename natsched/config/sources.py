@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from natsched.config.schema import PREFIX, Keys, is_table
+from natsched.core.targets import SECRETS
 from natsched.errors import ConfigError
 
 CONFIG_VARIABLE = "NATSCHED_CONFIG"
-SECRETS = "NATSCHED_SECRET_"
-"""Variables whose names begin so are no settings: what jobs refer to as `${NATSCHED_SECRET_...}`."""
 COMMAND_LINE = "command line"
 
 _POSITION = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)$")

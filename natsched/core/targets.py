@@ -12,6 +12,9 @@ from natsched.core.executions import STORED
 from natsched.errors import InvalidJob
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+SECRETS: Final = "NATSCHED_SECRET_"
+"""What the names of the environment variables begin with that a target may refer to; none of them is a setting."""
+
 LONGEST_GRACE: Final = 3600.0
 _UNFIT: Final = frozenset("\0\r\n")
 

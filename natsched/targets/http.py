@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pydantic import JsonValue
 
-from natsched.config.sources import SECRETS
-from natsched.core.targets import Http
+from natsched.core.targets import SECRETS, Http
 from natsched.targets.context import Context
 from natsched.targets.registry import Handler
 from natsched.targets.signals import Abort, TargetFailed
