@@ -67,6 +67,9 @@ class What:
     metadata: Annotated[list[str] | None, _option("--metadata", "KEY=TEXT", "Labels; may be repeated.", _WHAT)] = None
     timeout: Annotated[str | None, _option("--timeout", "30s", "How long a run may take.", _WHAT)] = None
     overlap: Annotated[str | None, _choice("--overlap", Overlap, "When the last run still goes on.", _HOW)] = None
+    max_concurrency: Annotated[
+        int | None, _option("--max-concurrency", "N", "How many runs at once, in the whole cluster.", _HOW)
+    ] = None
     delivery: Annotated[str | None, _choice("--delivery", DeliveryMode, "When a replica dies in a run.", _HOW)] = None
     catch_up: Annotated[str | None, _choice("--catch-up", CatchUp, "Which missed runs are made up for.", _HOW)] = None
     catch_up_limit: Annotated[int | None, _option("--catch-up-limit", "N", "How many of them, with all.", _HOW)] = (

@@ -22,7 +22,7 @@ from natsched.core.decisions import (
 )
 from natsched.core.endings import counted, is_kept, record_of_none
 from natsched.core.executions import Event, ExecutionStatus, Record, advance
-from natsched.core.facts import Facts, hand_back, others_of
+from natsched.core.facts import Facts, hand_back, is_full, others_of, wait_for
 from natsched.core.hints import Hint, PlanHint, RunHint
 from natsched.core.jobs import (
     MAX_RUNNING,
@@ -88,15 +88,19 @@ def _may_be_older(stored: Stored, hint: Hint) -> bool:
 def _decide_plan(job: Job, facts: Facts) -> Decision:
     taken = take(job, facts.now)
     if job.spec.catch_up == "all" and is_late(job, facts.now) and under_way(job.status.running, job.status.retries):
-        return hand_back(facts, "waits for the run before it")
+        return wait_for(job.status.running, facts, "waits for the run before it")
     if taken.due is None:
         return _miss(job, taken, facts)
     others = others_of(job, job.execution_id(job.status.plan.n), facts)
     if isinstance(others, AskLeases):
         return others
     start = start_of(job, taken.due)
-    if job.spec.overlap == "skip" and others:
-        return _skip(job, taken, facts) if facts.now >= start else Wait(until=start)
+    if is_full(job, others):
+        if facts.now < start:
+            return Wait(until=start)
+        if job.spec.overlap == "queue":
+            return wait_for(others, facts, "waits for the run before it")
+        return _skip(job, taken, facts)
     if len(job.status.running) >= MAX_RUNNING:
         return hand_back(facts, "too many executions are running")
     return _claim_plan(job, taken, start, facts)
@@ -134,7 +138,9 @@ def _skip(job: Job, taken: Take, facts: Facts) -> Settle:
     passed = Gap(first=taken.due, last=taken.due, number=1)
     if taken.left_out is not None:
         passed = replace(taken.left_out, last=taken.due, number=taken.left_out.number + 1)
-    record = record_of_none(job, passed, skipped, "the run before it has not ended", now=facts.now)
+    limit = job.spec.concurrency
+    reason = "the run before it has not ended" if limit == 1 else f"{limit} runs before it have not ended"
+    record = record_of_none(job, passed, skipped, reason, now=facts.now)
     counts = counted(job.status.counts, skipped, passed.number)
     moved = _moved(job, taken.due, taken, counts, facts.now)
     kept = (record,) if is_kept(job, record) else ()
@@ -230,8 +236,8 @@ def _claim_waiting(
     others = others_of(job, execution, facts)
     if isinstance(others, AskLeases):
         return others
-    if job.spec.overlap == "skip" and others:
-        return hand_back(facts, "another execution is running")
+    if is_full(job, others):
+        return wait_for(others, facts, "another execution is running")
     if len(job.status.running) >= MAX_RUNNING:
         return hand_back(facts, "too many executions are running")
     status = replace(left, running={**left.running, execution: entry})

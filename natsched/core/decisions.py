@@ -43,6 +43,14 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Await:
+    """Hold the hint until that execution, which is in this replica's hands, has ended; then decide anew."""
+
+    execution: ExecutionId
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HandBack:
     """Let the hint come again, to any replica, after `delay`."""
 
@@ -77,4 +85,4 @@ class AskRecord:
     attempt: int
 
 
-Decision: TypeAlias = Claim | Settle | Wait | HandBack | Drop | ReadAgain | AskLeases | AskRecord
+Decision: TypeAlias = Claim | Settle | Wait | Await | HandBack | Drop | ReadAgain | AskLeases | AskRecord

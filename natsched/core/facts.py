@@ -1,11 +1,11 @@
 """What is known when a hint is decided on, and what follows from that alone."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from natsched.core.decisions import AskLeases, HandBack
+from natsched.core.decisions import AskLeases, Await, HandBack
 from natsched.core.executions import Record
 from natsched.core.jobs import ExecutionId, Job, LeaseId, Running, Stored
 
@@ -53,7 +53,7 @@ def is_alive(execution: ExecutionId, entry: Running, facts: Facts) -> bool | Non
 
 def others_of(job: Job, execution: ExecutionId, facts: Facts) -> frozenset[ExecutionId] | AskLeases:
     """Return what else of the job is running under a live lease; asked for only where that matters."""
-    if job.spec.overlap == "allow":
+    if job.spec.concurrency is None:
         return frozenset()
     found = {key: is_alive(key, entry, facts) for key, entry in job.status.running.items() if key != execution}
     unknown = frozenset(
@@ -64,6 +64,18 @@ def others_of(job: Job, execution: ExecutionId, facts: Facts) -> frozenset[Execu
     if unknown:
         return AskLeases(leases=unknown)
     return frozenset(key for key, alive in found.items() if alive)
+
+
+def is_full(job: Job, others: Collection[ExecutionId]) -> bool:
+    """Whether as many others of the job run as may at once."""
+    limit = job.spec.concurrency
+    return limit is not None and len(others) >= limit
+
+
+def wait_for(others: Iterable[ExecutionId], facts: Facts, reason: str) -> Await | HandBack:
+    """Wait for others of the job to end: for one in this replica's hands until that very moment."""
+    mine = next((execution for execution in others if execution in facts.mine), None)
+    return hand_back(facts, reason) if mine is None else Await(execution=mine, reason=reason)
 
 
 def hand_back(facts: Facts, reason: str) -> HandBack:

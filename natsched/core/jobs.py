@@ -17,7 +17,7 @@ JobId = NewType("JobId", str)
 ExecutionId = NewType("ExecutionId", str)
 LeaseId = NewType("LeaseId", str)
 
-Overlap: TypeAlias = Literal["skip", "allow"]
+Overlap: TypeAlias = Literal["skip", "queue", "allow"]
 DeliveryMode: TypeAlias = Literal["at_least_once", "at_most_once"]
 CatchUp: TypeAlias = Literal["latest", "none", "all"]
 HistoryMode: TypeAlias = Literal["all", "failures", "none"]
@@ -55,6 +55,7 @@ class Spec:
     metadata: Mapping[str, JsonValue] = field(default_factory=dict)
     timeout: float | None = None
     overlap: Overlap = "skip"
+    max_concurrency: int | None = None
     delivery: DeliveryMode = "at_least_once"
     catch_up: CatchUp = "latest"
     catch_up_limit: int = 100
@@ -79,7 +80,14 @@ class Spec:
     @property
     def leaves_no_trace(self) -> bool:
         """Whether a claim only moves the plan: one write a run, nothing to finish."""
-        return self.delivery == "at_most_once" and self.overlap == "allow" and self.fixed_delay is None
+        return self.delivery == "at_most_once" and self.concurrency is None and self.fixed_delay is None
+
+    @property
+    def concurrency(self) -> int | None:
+        """How many executions of the job may run at once, in the whole cluster; None for any number."""
+        if self.max_concurrency is None and self.overlap != "allow":
+            return 1
+        return self.max_concurrency
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

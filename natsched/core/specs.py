@@ -11,7 +11,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from natsched.core.backoff import LONGEST, MAX_ATTEMPTS, RetryPolicy
 from natsched.core.ids import token
-from natsched.core.jobs import MAX_PAYLOAD, CatchUp, DeliveryMode, HistoryMode, Overlap, Spec
+from natsched.core.jobs import MAX_PAYLOAD, MAX_RUNNING, CatchUp, DeliveryMode, HistoryMode, Overlap, Spec
 from natsched.core.planning import History
 from natsched.core.schedules import Cron, Interval, Once, Schedule
 from natsched.core.targets import Target
@@ -21,6 +21,12 @@ from natsched.errors import InvalidJob
 _NOT_ASKED: Final = frozenset({"schedule", *get_type_hints(History)})
 MAX_DEPTH: Final = 100
 OPTIONS: Final = tuple(item.name for item in fields(Spec) if item.name not in _NOT_ASKED)
+_COUNTS: Final[tuple[tuple[str, int, int | None], ...]] = (
+    ("catch_up_limit", 1, None),
+    ("max_crashes", 0, None),
+    ("auto_pause_after", 1, None),
+    ("max_concurrency", 1, MAX_RUNNING),
+)
 _specs: Final = TypeAdapter(Spec)
 
 
@@ -42,6 +48,7 @@ class JobOptions(TypedDict, total=False):
     metadata: Mapping[str, JsonValue]
     timeout: float | timedelta | None
     overlap: Overlap
+    max_concurrency: int | None
     delivery: DeliveryMode
     catch_up: CatchUp
     catch_up_limit: int
@@ -89,12 +96,12 @@ def _check(spec: Spec) -> None:
         raise InvalidJob(f"{spec.timeout} s is no time limit: take more than 0, or None for none", field="timeout")
     if not 0 <= spec.tolerance < float("inf"):
         raise InvalidJob(f"{spec.tolerance} s is no tolerance: take 0 or more", field="tolerance")
-    if spec.catch_up_limit < 1:
-        raise InvalidJob(f"{spec.catch_up_limit} is too few: take 1 or more", field="catch_up_limit")
-    if spec.max_crashes < 0:
-        raise InvalidJob(f"{spec.max_crashes} is too few: take 0 or more", field="max_crashes")
-    if spec.auto_pause_after is not None and spec.auto_pause_after < 1:
-        raise InvalidJob(f"{spec.auto_pause_after} is too few: take 1 or more, or None", field="auto_pause_after")
+    for name, fewest, most in _COUNTS:
+        value = getattr(spec, name)
+        if value is not None and value < fewest:
+            raise InvalidJob(f"{value} is too few: take {fewest} or more", field=name)
+        if value is not None and most is not None and value > most:
+            raise InvalidJob(f"{value} is too many: take {most} at most", field=name)
     if spec.retry is not None:
         _check_retry(spec.retry)
         if spec.delivery == "at_most_once":

@@ -7,7 +7,7 @@ from typing import Final
 from natsched.core.decisions import AskLeases, AskRecord, Claim, Decision, Drop, HandBack, ReadAgain, Settle
 from natsched.core.endings import Outcome, finish, is_kept, record_of
 from natsched.core.executions import FINAL, Event, ExecutionStatus, advance
-from natsched.core.facts import Facts, hand_back, is_alive, others_of
+from natsched.core.facts import Facts, is_alive, is_full, others_of, wait_for
 from natsched.core.jobs import ExecutionId, Job
 from natsched.core.planning import start_of_running
 
@@ -52,8 +52,8 @@ def _take_over(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
     others = others_of(job, execution, facts)
     if isinstance(others, AskLeases):
         return others
-    if job.spec.overlap == "skip" and others:
-        return hand_back(facts, "another execution is running")
+    if is_full(job, others):
+        return wait_for(others, facts, "another execution is running")
     advance(advance(ExecutionStatus.RUNNING, Event.HOLDER_DIED), Event.CLAIM)
     taken = replace(
         entry,

@@ -97,6 +97,8 @@ class Claimer:
         finally:
             del self.active[claim.execution]
             slots.release()
+            for follow in active.followers:
+                follow()
 
     def _patience(self, claim: Claim) -> datetime:
         """Return until when a run waits for a place here."""

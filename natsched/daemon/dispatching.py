@@ -11,13 +11,14 @@ costs a seventh of what it costs in anyio's group, which would be a tenth of a r
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Final, assert_never
 
 from anyio.lowlevel import checkpoint
 
 from natsched.clock import Clock
 from natsched.core.deciding import decide
-from natsched.core.decisions import AskLeases, AskRecord, Claim, Drop, HandBack, ReadAgain, Settle, Wait
+from natsched.core.decisions import AskLeases, AskRecord, Await, Claim, Drop, HandBack, ReadAgain, Settle, Wait
 from natsched.core.facts import Facts
 from natsched.core.jobs import Job, JobId, Stored, Unreadable
 from natsched.core.owed import new_retries
@@ -134,19 +135,35 @@ class Dispatcher:
                     await self._read_again(held, facts)
                 case AskLeases() | AskRecord():
                     await self._ask(held, facts, decision)
-                case Wait(until=until):
-                    self._agenda.add(held, until)
-                    return
-                case HandBack(delay=delay, reason=reason):
-                    self._observe(HandedBack(job=held.hint.job, reason=reason))
-                    self._keeper.nak(held, delay)
-                    return
-                case Drop(reason=reason):
-                    self._drop(held, facts.stored, reason)
+                case Wait() | Await() | HandBack() | Drop():
+                    self._leave(held, facts.stored, decision)
                     return
                 case other:
                     assert_never(other)
             facts.now, facts.lease = self._clock.now(), self._leaseholder.lease
+
+    def _leave(self, held: Held, stored: Stored, decision: Wait | Await | HandBack | Drop) -> None:
+        """Put a hint off, hand it back or be done with it; nothing is written."""
+        match decision:
+            case Wait(until=until):
+                self._agenda.add(held, until)
+            case Await(execution=execution):
+                self._claimer.active[execution].followers.append(partial(self._again, held))
+            case HandBack(delay=delay, reason=reason):
+                self._observe(HandedBack(job=held.hint.job, reason=reason))
+                self._keeper.nak(held, delay)
+            case Drop(reason=reason):
+                if isinstance(stored.job, Unreadable):
+                    self._observe(Quarantined(job=held.hint.job, reason=stored.job.reason))
+                self._observe(HintDropped(job=held.hint.job, reason=reason))
+                self._keeper.ack(held)
+
+    def _again(self, held: Held) -> None:
+        """Decide anew on a hint that waited for a run here."""
+        if self._draining:
+            self._keeper.nak(held)
+        else:
+            self._agenda.add(held)
 
     async def _read_again(self, held: Held, facts: Facts) -> None:
         facts.read_again(await self._backend.jobs.read(held.hint.job))
@@ -175,9 +192,3 @@ class Dispatcher:
                 await self._books.owe(hint)
         self._keeper.ack(held)
         return True
-
-    def _drop(self, held: Held, stored: Stored, reason: str) -> None:
-        if isinstance(stored.job, Unreadable):
-            self._observe(Quarantined(job=held.hint.job, reason=stored.job.reason))
-        self._observe(HintDropped(job=held.hint.job, reason=reason))
-        self._keeper.ack(held)

@@ -1,7 +1,8 @@
 """Running one claimed execution: wait for its instant, call its handler, say how it ended."""
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Literal, TypeAlias
@@ -41,6 +42,8 @@ class Active:
     executing: bool = False
     stopped: StopReason | None = None
     started_at: datetime | None = None
+    followers: list[Callable[[], None]] = field(default_factory=list)
+    """What to call when it is over, whatever its end."""
 
     def stop(self, reason: StopReason) -> None:
         """Cancel the handler; what follows depends on the reason."""

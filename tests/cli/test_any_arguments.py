@@ -22,7 +22,7 @@ _FLAGS = [
     "--wait", "--timeout", "--missed", "--file", "--cron", "--every", "--at", "--timezone", "--handler", "--queue",
     "--metadata", "--overlap", "--delivery", "--catch-up", "--history", "--jitter", "--max-runs", "--start-at",
     "--end-at", "--fixed-delay", "--skipped", "--repeated", "--tolerance", "--catch-up-limit", "--max-crashes",
-    "--retry", "--auto-pause-after", "--status", "--since", "--dead", "--reason",
+    "--retry", "--max-concurrency", "--auto-pause-after", "--status", "--since", "--dead", "--reason",
     "--help", "--",
 ]  # fmt: skip
 _VALUES = [

@@ -92,8 +92,9 @@ class Ledger:
         # a plan that is claimed early, for the end of a pause, ends the pause at once
         assert entry.manual or self.definition.spec.is_active(max(now + LEAD, claim.start)), "claimed in a pause"
         others = [other for key, other in job.status.running.items() if key != claim.execution]
-        if job.spec.overlap == "skip":
-            assert not any(other.lease in self.live for other in others), "promise 4: claimed beside another"
+        if job.spec.concurrency is not None:
+            beside = sum(other.lease in self.live for other in others)
+            assert beside < job.spec.concurrency, "promise 4: claimed beside too many"
         if entry.attempt > 1:
             known = self.executions[claim.execution]
             tries = 1 + known.before + entry.takeovers + known.given_back
@@ -115,9 +116,9 @@ class Ledger:
         entry = claim.running
         assert entry.lease is not None
         assert now >= claim.start >= entry.due, "promise 3: early"
-        if job.spec.overlap == "skip":
+        if job.spec.concurrency is not None:
             others = [key for key, (uid, lease) in self.going.items() if uid == job.uid and lease in self.live]
-            assert not others, "promise 4: overlapping"
+            assert len(others) < job.spec.concurrency, "promise 4: overlapping"
         self.going[claim.execution] = (job.uid, entry.lease)
         known = self.executions.get(claim.execution)
         if known is None:

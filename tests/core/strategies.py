@@ -80,7 +80,7 @@ repeating: Final = crons() | intervals(fixed_delay=st.just(False))
 policies: Final = st.sampled_from(
     [
         {"overlap": overlap, "delivery": delivery, "catch_up": catch_up, "history": history}
-        for overlap in ("skip", "allow")
+        for overlap in ("skip", "queue", "allow")
         for delivery in ("at_least_once", "at_most_once")
         for catch_up in ("latest", "none", "all")
         for history in ("all", "failures", "none")
@@ -100,6 +100,7 @@ def specs(draw: st.DrawFn, /, schedules: st.SearchStrategy[Schedule] = schedules
         "tolerance": draw(st.sampled_from((0.0, 0.25, 5.0, 60.0, 4000.0))),
         "catch_up_limit": draw(st.integers(1, 12)),
         "max_crashes": draw(st.integers(0, 3)),
+        "max_concurrency": draw(st.sampled_from((None, None, 1, 3))),
         "retry": draw(st.sampled_from((None, RetryPolicy(), RetryPolicy(max_attempts=2, base=0.0)))),
         **draw(policies),
         **paused,

@@ -48,6 +48,7 @@ def job_specs(draw: st.DrawFn) -> Spec:
         "max_crashes": draw(st.sampled_from((0, 1, 3))),
         **draw(policies),
     }
+    drawn["max_concurrency"] = draw(st.sampled_from((None, None, 2)))
     if drawn["delivery"] == "at_least_once":
         drawn["retry"] = draw(st.sampled_from((None, None, RetryPolicy(max_attempts=2, base=7.0))))
     return Spec(anchor=NOON, **drawn)

@@ -14,7 +14,7 @@ from typing import Final, TypeAlias
 
 from natsched.core import changes
 from natsched.core.deciding import decide
-from natsched.core.decisions import AskLeases, AskRecord, Claim, Drop, HandBack, ReadAgain, Settle, Wait
+from natsched.core.decisions import AskLeases, AskRecord, Await, Claim, Drop, HandBack, ReadAgain, Settle, Wait
 from natsched.core.endings import Outcome, finish, holds, is_kept, record_of, release
 from natsched.core.executions import Event, ExecutionStatus, Record, advance
 from natsched.core.facts import Facts
@@ -187,6 +187,8 @@ class World:
             match decide(message.hint, self.facts(replica, message, look)):
                 case Drop():
                     return self.ack(message)
+                case Await():
+                    yield self.now + timedelta(milliseconds=50)
                 case HandBack(delay=delay):
                     return self.nak(message, delay)
                 case (AskLeases() | AskRecord()) as question:
