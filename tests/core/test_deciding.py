@@ -581,6 +581,15 @@ def test_jitter_is_not_lateness() -> None:
         assert (decision.running.due, decision.start) == (NOON, start)
 
 
+def test_what_waited_in_a_queue_is_one_run_however_short_its_wait() -> None:
+    job = make_job(schedule=Interval(milliseconds=100, start_at=NOON), overlap="queue")
+    decision = decide(make_plan_hint(), facts(job, now=NOON + timedelta(milliseconds=350)))
+    assert isinstance(decision, Claim)
+    assert decision.running.due == NOON + timedelta(milliseconds=300)
+    (record,) = decision.records
+    assert (record.status, record.number) == (ExecutionStatus.COALESCED, 3)
+
+
 def test_under_all_a_late_run_waits_for_the_one_before_it_even_if_its_replica_is_gone() -> None:
     job = running_job(due=NOON, catch_up="all")
     for live in (LIVES, GONE):
