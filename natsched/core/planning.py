@@ -34,8 +34,9 @@ def take(job: Job, now: datetime) -> Take:
     due = job.status.plan.due
     assert due is not None, "only a plan with a due is taken"
     if not is_late(job, now):
-        if job.spec.overlap == "queue" and job.spec.catch_up == "latest" and due < now:
-            return _take_last(job, due, now, ExecutionStatus.COALESCED)  # what waited meanwhile is one run
+        late = now - start_of(job, due)
+        if job.spec.overlap == "queue" and job.spec.catch_up == "latest" and late > timedelta(0):
+            return _take_last(job, due, due + late, ExecutionStatus.COALESCED)  # what waited meanwhile is one run
         return Take(due=due, after=due)
     match job.spec.catch_up:
         case "latest":
