@@ -188,7 +188,7 @@ class World:
                 case Drop():
                     return self.ack(message)
                 case Await():
-                    yield self.now + timedelta(milliseconds=50)
+                    yield self.now + timedelta(seconds=2)  # a replica looks at that very moment
                 case HandBack(delay=delay):
                     return self.nak(message, delay)
                 case (AskLeases() | AskRecord()) as question:
