@@ -86,14 +86,14 @@ def retry(
     output = Output(json=where.json)
     if dead and execution is None:
         handles = ask(where, lambda client: client.retry_dead(job))
-        asked = [{"job": handle.job_id, "execution": handle.execution_id} for handle in handles]
-        output.result({"retried": asked}, f"asked for one more attempt of {len(asked)} executions", str(len(asked)))
-        return
-    if dead or job is None or execution is None:
+        what, brief = f"{len(handles)} executions", str(len(handles))
+    elif dead or job is None or execution is None:
         raise InvalidJob("give a job and an execution of it, or --dead for all that are dead", field="EXECUTION")
-    handle = ask(where, lambda client: client.retry_execution(job, execution))
-    asked = [{"job": handle.job_id, "execution": handle.execution_id}]
-    output.result({"retried": asked}, f"asked for one more attempt of {execution}", execution)
+    else:
+        handles = [ask(where, lambda client: client.retry_execution(job, execution))]
+        what = brief = execution
+    asked = [{"job": handle.job_id, "execution": handle.execution_id} for handle in handles]
+    output.result({"retried": asked}, f"asked for one more attempt of {what}", brief)
 
 
 def _since(text: str) -> datetime:

@@ -12,7 +12,7 @@ from pydantic import JsonValue
 from natsched.core.endings import counted, is_kept, record_of_none
 from natsched.core.executions import TRANSITIONS, Event, ExecutionStatus, Record, advance
 from natsched.core.jobs import MAX_MANUAL, MAX_RETRIES, ExecutionId, Job, JobId, Manual, Plan, Retrying, Spec, Status
-from natsched.core.planning import history_of, replan, same_work, settle
+from natsched.core.planning import awake, history_of, paused, replan, same_work, settle
 from natsched.core.schedules import Gap, Once, gap, next_due
 from natsched.errors import InvalidJob, TooManyEntries
 
@@ -57,17 +57,14 @@ def pause(job: Job, now: datetime, until: datetime | None = None, reason: str | 
         return None
     if not job.spec.is_active(now) and (job.spec.paused_until, job.spec.pause_reason) == (until, reason):
         return None
-    generation = job.spec.generation + 1
-    spec = replace(job.spec, generation=generation, active=False, paused_until=until, pause_reason=reason)
-    return _replanned(job, replace(job, spec=spec), now)
+    return _replanned(job, replace(job, spec=paused(job.spec, until, reason)), now)
 
 
 def resume(job: Job, now: datetime) -> Change | None:
     """Go on with the first instant after now; None if it was not paused."""
     if job.spec.active:
         return None
-    generation = job.spec.generation + 1
-    spec = replace(job.spec, generation=generation, active=True, paused_until=None, pause_reason=None)
+    spec = replace(awake(job.spec), generation=job.spec.generation + 1)
     resumed = replace(job, spec=spec, status=replace(job.status, failures=0))
     return _replanned(job, resumed, now)
 

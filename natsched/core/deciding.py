@@ -31,13 +31,13 @@ from natsched.core.jobs import (
     Plan,
     Retrying,
     Running,
-    Spec,
     Status,
     Stored,
     Unreadable,
 )
 from natsched.core.planning import (
     Take,
+    awake,
     delayed_plan,
     is_late,
     next_plan,
@@ -157,7 +157,10 @@ def _moved(
     running: Mapping[ExecutionId, Running] | None = None,
     runs: int | None = None,
 ) -> Job:
-    """Move the plan on: to the next instant, or to none while a fixed delay waits."""
+    """Move the plan on: to the next instant, or to none while a fixed delay waits.
+
+    A plan that comes due ends the pause it was made for.
+    """
     status = job.status
     running = status.running if running is None else running
     runs = status.runs if runs is None else runs
@@ -179,12 +182,7 @@ def _moved(
         failures=status.failures,
         completed=status.completed,
     )
-    return settle(Job(id=job.id, uid=job.uid, spec=_awake(job.spec), status=status), now)
-
-
-def _awake(spec: Spec) -> Spec:
-    """A plan that comes due ends the pause it was made for."""
-    return spec if spec.active else replace(spec, active=True, paused_until=None, pause_reason=None)
+    return settle(Job(id=job.id, uid=job.uid, spec=awake(job.spec), status=status), now)
 
 
 def _left_out(job: Job, taken: Take, now: datetime) -> tuple[Mapping[ExecutionStatus, int], tuple[Record, ...]]:

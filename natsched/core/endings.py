@@ -8,7 +8,7 @@ from pydantic import JsonValue
 
 from natsched.core.executions import FAILED_FOR_GOOD, FAILURES, ExecutionStatus, Record
 from natsched.core.jobs import MAX_REASON, ExecutionId, Job, Last, LeaseId, Retrying, Running
-from natsched.core.planning import replan, settle
+from natsched.core.planning import paused, replan, settle
 from natsched.core.schedules import Gap
 
 
@@ -138,8 +138,7 @@ def _paused_for_failures(job: Job, outcome: Outcome) -> Job:
     if limit is None or failures < limit or outcome.status not in FAILED_FOR_GOOD or not job.spec.active:
         return job
     reason = f"{failures} failures in a row, the last: {outcome.error or outcome.status.value}"[:MAX_REASON]
-    spec = replace(job.spec, generation=job.spec.generation + 1, active=False, paused_until=None, pause_reason=reason)
-    return replan(replace(job, spec=spec), outcome.ended_at)
+    return replan(replace(job, spec=paused(job.spec, None, reason)), outcome.ended_at)
 
 
 def release(job: Job, execution: ExecutionId) -> Job:

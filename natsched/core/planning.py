@@ -223,6 +223,15 @@ def history_of(spec: Spec) -> History:
     )
 
 
+def paused(spec: Spec, until: datetime | None, reason: str | None) -> Spec:
+    return replace(spec, generation=spec.generation + 1, active=False, paused_until=until, pause_reason=reason)
+
+
+def awake(spec: Spec) -> Spec:
+    """Return the spec of a job that is not, or no longer, paused."""
+    return spec if spec.active else replace(spec, active=True, paused_until=None, pause_reason=None)
+
+
 def same_work(a: Spec, b: Spec) -> bool:
     """Whether two specs ask for the same, whatever their history: generation, anchor and pause."""
     return a == replace(b, **history_of(a))
