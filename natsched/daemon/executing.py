@@ -215,5 +215,6 @@ class Executor:
             manual=entry.manual,
             fence=entry.token,
             is_primary=self._is_primary(),
+            cause=entry.cause,
             control=active.control,
         )
