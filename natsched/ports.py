@@ -61,8 +61,8 @@ class HintStream(Protocol):
         """
         ...
 
-    async def deliver(self, hint: Hint) -> None:
-        """Put the hint among the deliveries at once; a hint of the same key within the window is not doubled."""
+    async def deliver(self, hint: Hint, *, once: str | None = None) -> None:
+        """Put the hint among the deliveries at once; one of the same key, or `once`, in the window is not doubled."""
         ...
 
     async def scheduled(self, hints: Sequence[Hint]) -> Sequence[Pending | None]:

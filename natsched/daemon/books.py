@@ -56,15 +56,12 @@ class Books:
         for record in records:
             await self._again(partial(self._backend.history.create, record, ttl=self._retention(record.status)))
 
-    async def owe(self, hint: Hint | None, *, repair: bool = False) -> None:
-        """Publish a hint that a document is owed; without an answer it is tried again in passing.
-
-        With `repair` one of the same plan or attempt was published before.
-        """
+    async def owe(self, hint: Hint | None) -> None:
+        """Publish a hint that a document is owed; without an answer it is tried again in passing."""
         if hint is None:
             return
         try:
-            await (self._hinter.repair(hint) if repair else self._hinter.hint(hint))
+            await self._hinter.hint(hint)
         except Unavailable:
             self.debts.add(hint)
         except BackendError as error:
@@ -138,7 +135,10 @@ class Books:
 
     async def _wake(self, before: Job, after: Job, revision: int) -> None:
         for hint in freed(before, after, revision, self._clock.now()):
-            await self.owe(hint, repair=True)
+            try:
+                await self._hinter.wake(hint)
+            except BackendError as error:
+                log.debug("who waits is not woken and looks again by itself", action="not_woken", error=str(error))
 
     def _retention(self, status: ExecutionStatus) -> timedelta:
         options = self._options

@@ -43,8 +43,9 @@ class HintMessages:
         }
         return await self._publisher.publish(names.scheduled(hint), encode_hint(hint), headers)
 
-    async def deliver(self, hint: Hint) -> None:
-        await self._publisher.publish(self._names.delivery(hint), encode_hint(hint), {MESSAGE_ID: hint.key})
+    async def deliver(self, hint: Hint, *, once: str | None = None) -> None:
+        headers = {MESSAGE_ID: once or hint.key}
+        await self._publisher.publish(self._names.delivery(hint), encode_hint(hint), headers)
 
     async def scheduled(self, hints: Sequence[Hint]) -> Sequence[Pending | None]:
         subjects = [self._names.scheduled(hint) for hint in hints]

@@ -34,13 +34,13 @@ class MemoryHints:
         self._timers.at(at + self._firing_delay, partial(self._fire, message.seq))
         return message.seq
 
-    async def deliver(self, hint: Hint) -> None:
+    async def deliver(self, hint: Hint, *, once: str | None = None) -> None:
         await checkpoint()
-        now = self._timers.now()
+        key, now = once or hint.key, self._timers.now()
         while self._recent and (oldest := next(iter(self._recent.items())))[1] <= now:
             del self._recent[oldest[0]]
-        if hint.key not in self._recent:
-            self._recent[hint.key] = now + self._window
+        if key not in self._recent:
+            self._recent[key] = now + self._window
             self._stream.append(delivery_of(hint), encode_hint(hint))
 
     async def scheduled(self, hints: Sequence[Hint]) -> Sequence[Pending | None]:

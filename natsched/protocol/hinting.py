@@ -33,6 +33,10 @@ class Hinter:
         else:
             await self._schedule(hint)
 
+    async def wake(self, hint: Hint) -> None:
+        """Deliver a hint once more, at once: what it waited for has ended with this revision of the document."""
+        await self._stream.deliver(hint, once=f"{hint.key}@{hint.revision}")
+
     async def repair(self, hint: Hint) -> None:
         """Publish a hint through its schedule subject, however late: the server then fires it at once."""
         await self._schedule(hint)

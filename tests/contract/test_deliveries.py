@@ -29,6 +29,17 @@ async def test_a_hint_of_the_same_key_is_not_doubled(backend: Backend) -> None:
     assert [first.hint, second.hint] == [make_plan_hint("a", 1), make_plan_hint("a", 2)]
 
 
+async def test_a_hint_is_delivered_again_under_another_name_once(backend: Backend) -> None:
+    hint = make_plan_hint("a", 1)
+    async with backend.intake("default") as intake:
+        intake.want(10)
+        await backend.hints.deliver(hint)
+        await backend.hints.deliver(hint, once="again")
+        await backend.hints.deliver(hint, once="again")
+        found = await collect(intake, 2)
+        assert [delivery.hint for delivery in found] == [hint, hint]
+
+
 async def test_a_hint_of_the_same_key_is_not_doubled_after_its_acknowledgement(backend: Backend) -> None:
     async with backend.intake("default") as intake:
         intake.want(10)

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 import anyio.lowlevel
@@ -48,6 +48,30 @@ def thread(ctx: Context) -> None:
     """Last in a thread, where nothing can cancel it."""
     _write(ctx, "start")
     time.sleep(_lasts(ctx))
+    _write(ctx, "end")
+
+
+@registry.handler("watches")
+def watches(ctx: Context) -> None:
+    """Last in a thread that looks whether it is to end."""
+    _write(ctx, "start")
+    end = time.time() + _lasts(ctx)
+    while time.time() < end and not ctx.cancelled:
+        ctx.check_in(f"{end - time.time():.1f} s left")
+        time.sleep(0.02)
+    _write(ctx, "cancelled" if ctx.cancelled else "end")
+
+
+@registry.handler("steps")
+async def steps(ctx: Context) -> None:
+    """Take a tenth of a second for each step, and wait before each while it is paused."""
+    _write(ctx, "start")
+    begun = cast("dict[str, int]", await ctx.get_data() or {}).get("step", 0)
+    for step in range(begun, int(_lasts(ctx) * 10)):
+        await ctx.checkpoint()
+        ctx.check_in(f"step {step}", {"step": step, "from": begun})
+        await ctx.save_data({"step": step})
+        await anyio.sleep(0.1)
     _write(ctx, "end")
 
 
