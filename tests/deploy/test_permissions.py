@@ -63,6 +63,7 @@ async def test_each_role_can_do_its_work_and_needs_all_that_it_may(tmp_path: Pat
                 await one.ensure_job("app.fatal", Interval(hours=1), handler="fatal")
                 execution = (await one.trigger_job("app.fatal")).execution_id
             process.until("fatal begins")
+            await _control(server, execution)
             process.popen.kill()
         await _resume(server)
         await anyio.to_thread.run_sync(_with_second_acknowledgements, server)
@@ -92,7 +93,7 @@ async def _use(server: EmbeddedServer) -> None:
     async with client(server, "client") as one:
         assert await one.ensure_job("app.hourly", Interval(hours=1), handler="quick") is Ensured.CREATED
         assert await one.ensure_job("app.hourly", Interval(hours=2), handler="quick") is Ensured.UPDATED
-        await one.submit_job("app.extra", Interval(hours=1), handler="quick")
+        await one.submit_job("app.extra", Interval(hours=1), handler="quick", unique_key="extra")
         await one.pause_job("app.extra")
         await one.resume_job("app.extra")
         await one.remove_job("app.extra")
@@ -100,6 +101,16 @@ async def _use(server: EmbeddedServer) -> None:
         assert record.status is ExecutionStatus.OK
         assert {job.id for job in (await one.list_jobs("app")).jobs} == {"app.hourly", "app.tick"}
         assert await one.executions("app.hourly") == [record]
+
+
+async def _control(server: EmbeddedServer, execution: str) -> None:
+    """Tell what runs to wait and to go on, and look at it."""
+    async with client(server, "client") as one:
+        await one.pause_execution("app.fatal", execution)
+        await one.resume_execution("app.fatal", execution)
+    async with client(server, "reader") as one:
+        (running,) = await one.executions("app.fatal")
+        assert running.status is ExecutionStatus.RUNNING
 
 
 async def _look(server: EmbeddedServer) -> None:
