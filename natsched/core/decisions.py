@@ -12,9 +12,9 @@ from natsched.core.jobs import ExecutionId, Job, LeaseId, Running
 class Claim:
     """Write `job` in place of what was read, then run the execution at `start`.
 
-    `records` tell what does not run, and are created before the write. `running` is the entry of the
-    execution; where `traceless` it is in no document: the run leaves nothing to finish. With `rehint` the
-    plan's hint is owed: it moved, or whoever moved it may have died before hinting.
+    `records` tell what does not run; those that the job's history keeps are created before the write. `running`
+    is the entry of the execution; where `traceless` it is in no document: the run leaves nothing to finish. With
+    `rehint` the plan's hint is owed: it moved, or whoever moved it may have died before hinting.
     """
 
     job: Job

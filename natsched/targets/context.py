@@ -16,8 +16,8 @@ class Context:
 
     `due` is the planned instant and `started_at` the actual one, both by the server's clock; `attempt` counts
     from 1. Of two attempts of an execution at most one finishes, so `execution_id` is the key to make the
-    handler's effects idempotent; `fence` grows with each claim of the job, so a store that refuses a lower one than it saw
-    keeps out a holder that was suspended past its lease. `payload` is what the job or the trigger carries. By
+    handler's effects idempotent; `fence` grows with each claim of the job, so a store that refuses a lower one than
+    it saw keeps out a holder that was suspended past its lease. `payload` is what the job or the trigger carries. By
     `deadline`, if there is one, the attempt is ended.
     """
 
@@ -45,7 +45,7 @@ class Context:
         return self.control.cancelled
 
     async def checkpoint(self) -> None:
-        """Wait here for as long as the execution is paused; from a thread by `anyio.from_thread.run(ctx.checkpoint)`."""
+        """Wait here while the execution is paused; from a thread by `anyio.from_thread.run(ctx.checkpoint)`."""
         await self.control.checkpoint()
 
     def check_in(self, text: str, data: JsonValue = None) -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from natsched.core.changes import update
 from natsched.core.deciding import decide
 from natsched.core.decisions import AskLeases, AskRecord, Await, Claim, Drop, HandBack, ReadAgain, Settle, Wait
 from natsched.core.documents import decode_job, encode_job
@@ -47,7 +48,7 @@ from tests.core.strategies import (
     specs,
     written,
 )
-from tests.factories import NOON, make_job, make_plan_hint, make_record, make_run_hint
+from tests.factories import NOON, make_job, make_plan_hint, make_record, make_run_hint, make_spec
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
@@ -550,6 +551,37 @@ def test_a_late_plan_under_latest_runs_its_last_instant_and_tells_of_the_others(
     assert (record.attempt, record.execution, record.status) == (0, FIRST, ExecutionStatus.COALESCED)
 
 
+def test_a_late_plan_under_earliest_runs_its_first_instant_and_settles_the_others() -> None:
+    now = NOON + 2.5 * HOUR
+    decision = decide(make_plan_hint(), facts(make_job(catch_up="earliest"), now=now))
+    assert isinstance(decision, Claim)
+    assert decision.running.due == NOON
+    assert decision.job.status.last_due == NOON + 2 * HOUR
+    assert decision.job.status.plan == Plan(n=2, due=NOON + 3 * HOUR)
+    (record,) = decision.records
+    assert (record.first, record.last, record.number) == (NOON + HOUR, NOON + 2 * HOUR, 2)
+    assert (record.status, record.reason) == (ExecutionStatus.COALESCED, "an earlier instant runs for it")
+    changed = update(decision.job, make_spec(catch_up="earliest", schedule=Interval(minutes=30)), now)
+    assert changed is not None
+    assert (changed.records, changed.job.status.plan.due) == ((), NOON + 3 * HOUR)
+
+
+@pytest.mark.parametrize("policy", ["latest", "earliest"])
+def test_skipping_what_would_be_caught_up_tells_of_all_of_it_as_skipped(policy: str) -> None:
+    job = running_job(due=NOON, catch_up=policy)
+    decision = resolve(make_plan_hint(n=2), facts(job, now=NOON + 3.5 * HOUR), live=LIVES)
+    assert isinstance(decision, Settle)
+    (record,) = decision.records
+    assert (record.status, record.first, record.last, record.number) == (
+        ExecutionStatus.SKIPPED,
+        NOON,
+        NOON + 3 * HOUR,
+        4,
+    )
+    assert decision.job.status.last_due == NOON + 3 * HOUR
+    assert decision.job.status.plan == Plan(n=3, due=NOON + 4 * HOUR)
+
+
 @pytest.mark.parametrize(
     ("late", "runs"), [(0.9, True), (5.0, True), (29.9, True), (30.1, False), (3599.0, False), (3601.0, True)]
 )
@@ -713,9 +745,9 @@ def test_the_end_of_a_dead_run_plans_the_next_of_a_fixed_delay(live: Mapping[Lea
     assert decision.job.status.plan == Plan(n=3, due=NOON + 2 * HOUR)
 
 
-@pytest.mark.parametrize(("history", "kept"), [("all", 1), ("failures", 1), ("none", 0)])
-def test_a_history_of_failures_keeps_what_did_not_run(history: str, kept: int) -> None:
+@pytest.mark.parametrize("history", ["all", "failures", "none"])
+def test_whatever_is_kept_a_decision_tells_of_what_does_not_run(history: str) -> None:
     decision = decide(make_plan_hint(), facts(make_job(history=history), now=NOON + 2 * HOUR))
     assert isinstance(decision, Claim)
-    assert len(decision.records) == kept
+    assert [record.number for record in decision.records] == [2]
     assert decision.job.status.counts == {ExecutionStatus.COALESCED: 2}
