@@ -158,8 +158,8 @@ class Record:
 
     @property
     def lag(self) -> float | None:
-        """Seconds from due to start; a later attempt has none, it is not meant to start at the due."""
-        if self.started_at is None or self.attempt > 1:
+        """Seconds from due to start; a later attempt and a backfill have none: they do not start at the due."""
+        if self.started_at is None or self.attempt > 1 or self.execution.startswith(f"{self.uid}-b"):
             return None
         return (self.started_at - self.due).total_seconds()
 
