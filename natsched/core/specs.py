@@ -122,7 +122,7 @@ def _check_age(spec: Spec) -> None:
         value: float | None = getattr(spec, name)
         if value is not None and not 0 < value <= LONGEST:
             raise InvalidJob(
-                f"{value:g} s is out of range: take more than 0 and up to {LONGEST:g}, or None for none", field=name
+                f"{value:g} s is out of range: take more than 0 and up to {LONGEST:.0f}, or None for none", field=name
             )
     jitter = spec.schedule.jitter
     if spec.deadline is not None and jitter is not None and jitter.total_seconds() >= spec.deadline:

@@ -91,7 +91,13 @@ policies: Final = st.sampled_from(
 @st.composite
 def specs(draw: st.DrawFn, /, schedules: st.SearchStrategy[Schedule] = schedules, **given: Any) -> Spec:
     """Any spec, but for what is `given`."""
-    paused = {"active": False, "paused_until": draw(st.none() | moments)} if draw(st.integers(0, 3)) == 3 else {}
+    paused: dict[str, Any] = {}
+    if draw(st.integers(0, 3)) == 3:
+        paused = {
+            "active": False,
+            "paused_until": draw(st.none() | moments),
+            "paused_since": draw(st.none() | moments),
+        }
     drawn = {
         "schedule": draw(schedules),
         "anchor": draw(moments),
