@@ -11,7 +11,8 @@ pytestmark = pytest.mark.usefixtures("stored")
 
 _ALL = (
     "--handler mail --queue slow --timeout 30s --tolerance 5m --overlap allow --delivery at_most_once "
-    "--catch-up all --catch-up-limit 7 --catch-up-window 12h --deadline 10m --history failures --max-crashes 1 --metadata team=core --metadata a=b=c"
+    "--catch-up all --catch-up-limit 7 --catch-up-window 12h --deadline 10m --history failures --max-crashes 1 "
+    "--metadata team=core --metadata a=b=c"
 )
 
 
