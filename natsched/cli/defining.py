@@ -71,6 +71,7 @@ class What:
     payload: Annotated[str | None, _option("--payload", "JSON", "What the handler is given.", _WHAT)] = None
     metadata: Annotated[list[str] | None, _option("--metadata", "KEY=TEXT", "Labels; may be repeated.", _WHAT)] = None
     timeout: Annotated[str | None, _option("--timeout", "30s", "How long a run may take.", _WHAT)] = None
+    deadline: Annotated[str | None, _option("--deadline", "10m", "Over by so long after its due.", _WHAT)] = None
     overlap: Annotated[str | None, _choice("--overlap", Overlap, "When the last run still goes on.", _HOW)] = None
     max_concurrency: Annotated[
         int | None, _option("--max-concurrency", "N", "How many runs at once, in the whole cluster.", _HOW)
@@ -88,6 +89,9 @@ class What:
     catch_up_limit: Annotated[int | None, _option("--catch-up-limit", "N", "How many of them, with all.", _HOW)] = (
         None
     )
+    catch_up_window: Annotated[
+        str | None, _option("--catch-up-window", "12h", "How old a missed run may be for that.", _HOW)
+    ] = None
     tolerance: Annotated[str | None, _option("--tolerance", "60s", "Later than this is missed.", _HOW)] = None
     history: Annotated[str | None, _choice("--history", HistoryMode, "Which records are kept.", _HOW)] = None
     max_crashes: Annotated[

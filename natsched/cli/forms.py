@@ -18,8 +18,8 @@ def job_form(view: JobView) -> dict[str, Any]:
         "id": view.id,
         "state": view.state,
         "schedule": spec["schedule"],
-        "next_run": _iso(view.next_run),
-        "paused_until": _iso(view.paused_until),
+        "next_run": iso(view.next_run),
+        "paused_until": iso(view.paused_until),
         "reason": view.reason,
         "running": list(view.running),
         "last": status.get("last"),
@@ -43,5 +43,6 @@ def record_form(record: Record) -> dict[str, Any]:
     return {**named, "lag": record.lag, "duration": record.duration}
 
 
-def _iso(instant: Any) -> str | None:  # noqa: ANN401 - a datetime or None
+def iso(instant: Any) -> str | None:  # noqa: ANN401 - a datetime or None
+    """Return an instant as JSON has it."""
     return None if instant is None else instant.isoformat().replace("+00:00", "Z")

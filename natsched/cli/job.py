@@ -1,6 +1,7 @@
 """`natsched job`: what there is, and what is asked for."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -14,9 +15,11 @@ from natsched.cli.forms import job_document, job_form
 from natsched.cli.output import Output
 from natsched.cli.parameters import command
 from natsched.cli.showing import job_details, job_rows, next_run, outcome
-from natsched.cli.waiting import limit_of, show_end, wait_for
+from natsched.cli.waiting import limit_of, show_backfill, show_end, wait_for, wait_for_all
 from natsched.client.client import Client
+from natsched.client.handle import ExecutionHandle
 from natsched.client.views import JobPage, JobView
+from natsched.core.executions import Record
 from natsched.errors import InvalidJob
 
 app: Final = typer.Typer(help="List, define and control jobs.", no_args_is_help=True)
@@ -119,7 +122,7 @@ def remove(
     job: Id,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove the job; what is running ends unrecorded."""
+    """Remove the job; what is running ends unrecorded, what waits is recorded as cancelled."""
     if not yes:
         _confirm(job)
     view = ask(where, lambda client: client.remove_job(job))
@@ -178,6 +181,36 @@ def trigger(
         output.result({"job": job, "execution": answer}, f"triggered {answer}")
         return
     show_end(output, answer)
+
+
+@command(app, "backfill")
+def backfill(
+    where: Where,
+    job: Id,
+    start: Annotated[str, typer.Option("--from", metavar="INSTANT", help="The first instant: 2026-12-01T08:00:00Z.")],
+    end: Annotated[str, typer.Option("--to", metavar="INSTANT", help="The first one that is not meant any more.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would run.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for all ends; 1 if one is not ok.")] = False,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="30m", help="With --wait: for how long.")
+    ] = None,
+) -> None:
+    """Run the instants of the job's schedule in a time that has passed, each once, the oldest first."""
+    first, last = instant_of(start, field="--from"), instant_of(end, field="--to")
+    limit = limit_of(timeout, wait=wait)
+    if dry_run and wait:
+        raise InvalidJob("nothing runs, so there is nothing to wait for: leave one of the two out", field="--dry-run")
+    output = Output(json=where.json)
+
+    async def question(client: Client) -> tuple[Sequence[ExecutionHandle], Sequence[Record]]:
+        handles = await client.backfill_job(job, first, last, dry_run=dry_run)
+        if not wait:
+            return handles, ()
+        output.note(f"asked for {len(handles)} runs of {job}")
+        return handles, await wait_for_all(handles, limit)
+
+    handles, records = ask(where, question)
+    show_backfill(output, job, handles, records, dry_run=dry_run)
 
 
 def _confirm(job: str) -> None:

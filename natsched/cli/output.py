@@ -28,6 +28,7 @@ STYLES: Final[Mapping[str, str]] = {
     "skipped": "yellow",
     "coalesced": "yellow",
     "superseded": "yellow",
+    "expired": "yellow",
     "missed": "red",
     "failed": "red",
     "timed_out": "red",

@@ -16,6 +16,7 @@ from natsched.core.targets import describe_target
 
 _JOB_COLUMNS: Final = ("ID", "STATE", "NEXT RUN", "SCHEDULE", "LAST", "RUNS", "RUNNING", "HANDLER", "QUEUE")
 _RECORD_COLUMNS: Final = ("DUE", "JOB", "EXECUTION", "STATUS", "WHY", "LAG", "DURATION", "ATTEMPT", "REPLICA")
+_SHOWN: Final = 30
 
 
 def job_rows(views: Sequence[JobView]) -> tuple[Cells, Iterable[Cells]]:
@@ -24,7 +25,7 @@ def job_rows(views: Sequence[JobView]) -> tuple[Cells, Iterable[Cells]]:
         (
             view.id,
             view.state,
-            instant(view.next_run),
+            instant(view.next_run) if view.next_run or not view.reason else _short(view.reason),
             describe(view.schedule),
             view.last.status.value if view.last else "-",
             str(view.runs),
@@ -68,7 +69,10 @@ def job_details(view: JobView) -> Iterable[tuple[str, str]]:
     yield "next run", _when(view.next_run) if view.next_run else ""
     yield "running", "\n".join(view.running)
     yield "retrying", "\n".join(f"{key}, attempt {it.attempt} {_when(it.at)}" for key, it in status.retries.items())
-    yield "asked by hand", "\n".join(status.manual)
+    yield (
+        "asked by hand",
+        "\n".join(f"{key}{f' for {instant(it.due)}' if it.due else ''}" for key, it in status.manual.items()),
+    )
     if view.target is None:
         yield "handler", view.handler or "(the default one)"
     else:
@@ -77,6 +81,8 @@ def job_details(view: JobView) -> Iterable[tuple[str, str]]:
     yield "payload", "" if view.payload is None else _json(view.payload)
     yield "metadata", _json(dict(view.metadata)) if view.metadata else ""
     yield "timeout", seconds_of(spec.timeout)
+    if spec.deadline is not None:
+        yield "deadline", f"{seconds_of(spec.deadline)} after the due"
     if spec.retry is not None:
         yield "retry", _retry(spec.retry)
     yield "pauses after", f"{spec.auto_pause_after} failures in a row" if spec.auto_pause_after else ""
@@ -87,6 +93,8 @@ def job_details(view: JobView) -> Iterable[tuple[str, str]]:
     yield "runs before", ", ".join(status.followers)
     yield "delivery", spec.delivery
     yield "catch up", f"all, at most {spec.catch_up_limit}" if spec.catch_up == "all" else spec.catch_up
+    if spec.catch_up_window is not None:
+        yield "catch up window", seconds_of(spec.catch_up_window)
     yield "tolerance", seconds_of(spec.tolerance)
     yield "history", spec.history
     yield "max crashes", str(spec.max_crashes)
@@ -145,6 +153,10 @@ def why(record: Record) -> str:
     text = record.error or record.reason or (record.check_in.text if record.check_in else "")
     many = f"{record.number} instants" if record.number > 1 else ""
     return ", ".join(part for part in (many, text) if part)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def _retry(policy: RetryPolicy) -> str:

@@ -101,7 +101,10 @@ class Client:
                     yield self._view(stored.job)
 
     async def remove_job(self, id: str) -> JobView:  # noqa: A002
-        """Remove the job, or raise `JobNotFound`; executions that are running end unrecorded."""
+        """Remove the job, or raise `JobNotFound`; executions that are running end unrecorded.
+
+        Those that waited, asked for by hand or for another attempt, are recorded as cancelled.
+        """
         return self._view(await self._operations.remove(id))
 
     async def pause_job(
@@ -132,6 +135,23 @@ class Client:
         execution = await self._operations.trigger(id, payload)
         return ExecutionHandle(self._backend, id, execution)
 
+    async def backfill_job(
+        self,
+        id: str,  # noqa: A002
+        start: datetime,
+        end: datetime,
+        *,
+        dry_run: bool = False,
+    ) -> Sequence[ExecutionHandle]:
+        """Ask for a run of each instant of the job's schedule in [start, end), whether it ran at its time or not.
+
+        They run as `overlap` says, in the order of their instants, each with that instant as its `due`. What an
+        earlier backfill asked for is not asked for again. Return the handles of those that are, or with `dry_run`
+        would be, asked for. No more than 256 may wait at once.
+        """
+        asked = await self._operations.backfill(id, start, end, dry_run=dry_run)
+        return [ExecutionHandle(self._backend, id, execution, due=due) for execution, due in asked.items()]
+
     def execution(self, job: str, execution: str) -> ExecutionHandle:
         """Return a handle on an execution that is known by its id."""
         return ExecutionHandle(self._backend, job_id(job), execution)
@@ -148,12 +168,19 @@ class Client:
     ) -> Sequence[Record]:
         """Return records, the newest first: of all jobs, of one, or of one execution.
 
-        Of one job those that are running come first. With `missed` only runs that did not happen; with `status`
-        only executions whose last attempt ended so; with `since` only what ended at that instant or later.
+        Of one job those that are running come first. With `missed` only runs that did not happen, and before them
+        what fell due so far in pauses that last; with `status` only executions whose last attempt ended so; with
+        `since` only what ended at that instant or later.
         """
-        statuses = statuses_of(status, missed=missed)
-        question = Question(job=job, execution=execution, statuses=statuses, since=since, limit=limit)
-        return await find(self._backend, question)
+        question = Question(
+            job=job,
+            execution=execution,
+            statuses=statuses_of(status),
+            missed=missed,
+            since=since,
+            limit=limit,
+        )
+        return await find(self._backend, question, self._clock.now())
 
     async def cancel_execution(self, job: str, execution: str, *, reason: str | None = None) -> ExecutionHandle:
         """Ask an execution to end; await the handle for its end.

@@ -1,31 +1,35 @@
 """Looking through the history for records of some kind."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from natsched.core.documents import decode_check_in
-from natsched.core.executions import DID_NOT_RUN, CheckIn, ExecutionStatus, Record
+from natsched.core.executions import CheckIn, ExecutionStatus, Record
 from natsched.core.ids import job_id
 from natsched.core.jobs import Job, Stored
+from natsched.core.pauses import left_out_by_pause
 from natsched.errors import InvalidJob
 from natsched.ports import Backend
 from natsched.protocol.telling import CHECK_IN, note
 
 _FARTHEST: Final = 100_000
+_CHUNK: Final = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """Which records are asked for: of a job, of an execution of it, of executions that ended so, since an instant.
 
-    An empty `statuses` takes all attempts; otherwise the last attempt of each execution decides.
+    With `missed` also those of runs that did not happen. If neither that nor any of `statuses` is asked for, all
+    attempts are; otherwise the last attempt of each execution decides.
     """
 
     job: str | None = None
     execution: str | None = None
     statuses: frozenset[ExecutionStatus] = frozenset()
+    missed: bool = False
     since: datetime | None = None
     limit: int = 100
 
@@ -37,19 +41,32 @@ class Question:
         if self.since is not None and self.since.tzinfo is None:
             raise InvalidJob(f"{self.since} has no time zone: make it aware, e.g. with tzinfo=UTC", field="since")
 
+    @property
+    def is_choosy(self) -> bool:
+        """Whether only executions that ended in some way are asked for."""
+        return self.missed or bool(self.statuses)
 
-def statuses_of(names: Collection[ExecutionStatus | str], *, missed: bool) -> frozenset[ExecutionStatus]:
-    """Return the statuses that are named, and with `missed` those of runs that did not happen."""
-    return frozenset(map(_status, names)) | (DID_NOT_RUN if missed else frozenset())
+
+def statuses_of(names: Collection[ExecutionStatus | str]) -> frozenset[ExecutionStatus]:
+    """Return the statuses that are named."""
+    return frozenset(map(_status, names))
 
 
-async def find(backend: Backend, question: Question) -> Sequence[Record]:
-    """Return records, the newest first; those that are running before all others, where one job is asked about."""
-    found: list[Record] = []
-    if question.job is not None:
-        stored = await backend.jobs.read(job_id(question.job))
-        running = [record for record in _running(stored) if _is_asked_for(record, question)]
-        found += [replace(record, check_in=await _check_in(backend, record)) for record in running]
+async def find(backend: Backend, question: Question, now: datetime) -> Sequence[Record]:
+    """Return records, the newest first, and before them what no record tells of yet.
+
+    That are the runs that go on, where one job is asked about, and what fell due up to now in pauses that last,
+    where runs that did not happen are asked for.
+    """
+    found = [
+        record
+        async for stored in _documents(backend, question)
+        for record in _not_yet_recorded(stored, question, now)
+        if _is_asked_for(record, question)
+    ]
+    for number, record in enumerate(found):
+        if record.status is ExecutionStatus.RUNNING:
+            found[number] = replace(record, check_in=await _check_in(backend, record))
     found += await _recorded(backend, question)
     return found[: question.limit]
 
@@ -60,6 +77,28 @@ async def _check_in(backend: Backend, record: Record) -> CheckIn | None:
     return None if told is None else decode_check_in(told[0])
 
 
+async def _documents(backend: Backend, question: Question) -> AsyncIterator[Stored]:
+    if question.job is not None:
+        yield await backend.jobs.read(job_id(question.job))
+    elif question.missed or ExecutionStatus.PAUSED in question.statuses:
+        seen: set[str] = set()
+        async for chunk in backend.jobs.scan("", chunk=_CHUNK):
+            for stored in chunk:
+                if stored.id not in seen and isinstance(stored.job, Job) and not stored.job.spec.active:
+                    seen.add(stored.id)
+                    yield stored
+
+
+def _not_yet_recorded(stored: Stored, question: Question, now: datetime) -> Iterator[Record]:
+    if not isinstance(stored.job, Job):
+        return
+    if question.job is not None:
+        yield from _running(stored.job)
+    left_out = left_out_by_pause(stored.job, now) if question.is_choosy else None
+    if left_out is not None and (question.since is None or left_out.due >= question.since):
+        yield left_out
+
+
 async def _recorded(backend: Backend, question: Question) -> Sequence[Record]:
     """Read the history back as far as it takes to find as many as are wanted."""
     since, asked = question.since, question.limit
@@ -67,7 +106,7 @@ async def _recorded(backend: Backend, question: Question) -> Sequence[Record]:
         records = await backend.history.list(question.job, question.execution, limit=asked)
         recent = [record for record in records if since is None or (record.ended_at or record.due) >= since]
         chosen = recent
-        if question.statuses:
+        if question.is_choosy:
             chosen = [record for record in _last_attempts(recent) if _is_asked_for(record, question)]
         is_all = len(records) < asked or len(recent) < len(records) or asked >= _FARTHEST
         if len(chosen) >= question.limit or is_all:
@@ -78,15 +117,23 @@ async def _recorded(backend: Backend, question: Question) -> Sequence[Record]:
 def _is_asked_for(record: Record, question: Question) -> bool:
     if question.execution not in (None, record.execution):
         return False
-    return not question.statuses or record.status in question.statuses
+    if not question.is_choosy or record.status in question.statuses:
+        return True
+    return question.missed and record.did_not_run
 
 
 def _last_attempts(records: Iterable[Record]) -> Iterator[Record]:
-    """Leave out all but the newest record of each execution; the newest come first."""
-    seen: set[tuple[str, str]] = set()
+    """Leave out all but the newest record of each execution; the newest come first.
+
+    A record of instants that were left out for the execution's run stays beside that of the run.
+    """
+    seen: dict[tuple[str, str], datetime] = {}
     for record in records:
-        if (which := (record.job, record.execution)) not in seen:
-            seen.add(which)
+        which = record.job, record.execution
+        if which not in seen:
+            seen[which] = record.due
+            yield record
+        elif not record.attempt and not (record.first or record.due) <= seen[which] <= (record.last or record.due):
             yield record
 
 
@@ -98,10 +145,7 @@ def _status(name: ExecutionStatus | str) -> ExecutionStatus:
         raise InvalidJob(f"{name!r} is no status: take one of {known}", field="status") from None
 
 
-def _running(stored: Stored) -> list[Record]:
-    job = stored.job
-    if not isinstance(job, Job):
-        return []
+def _running(job: Job) -> list[Record]:
     return [
         Record(
             job=job.id,

@@ -112,6 +112,7 @@ class JobTable(ScheduleTable):
     payload: JsonValue = None
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
     timeout: Annotated[Duration, lasting("1ms", "365d")] | None = None
+    deadline: Annotated[Duration, lasting("1ms", "365d")] | None = None
     tolerance: Annotated[Duration, lasting("0s", "365d")] | None = None
     overlap: Overlap = "skip"
     max_concurrency: Annotated[Count, Field(ge=1, le=MAX_RUNNING)] | None = None
@@ -122,6 +123,7 @@ class JobTable(ScheduleTable):
     delivery: DeliveryMode = "at_least_once"
     catch_up: CatchUp = "latest"
     catch_up_limit: Annotated[Count, Field(ge=1)] | None = None
+    catch_up_window: Annotated[Duration, lasting("1ms", "365d")] | None = None
     history: HistoryMode = "all"
     max_crashes: Annotated[Count, Field(ge=0)] | None = None
     retry: RetryTable | None = None

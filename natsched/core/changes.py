@@ -9,11 +9,12 @@ from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
-from natsched.core.endings import counted, is_kept, record_of_none
+from natsched.core.endings import counted, record_of_none, record_of_waiting
 from natsched.core.executions import TRANSITIONS, Cause, Event, ExecutionStatus, Record, advance
 from natsched.core.jobs import MAX_MANUAL, MAX_RETRIES, ExecutionId, Job, JobId, Manual, Plan, Retrying, Spec, Status
-from natsched.core.planning import awake, history_of, paused, replan, same_work, settle
-from natsched.core.schedules import Gap, Once, gap, next_due
+from natsched.core.pauses import told_of_pause
+from natsched.core.planning import awake, gap_of, history_of, paused, replan, same_work, settle
+from natsched.core.schedules import Once, next_due
 from natsched.errors import InvalidJob, TooManyEntries
 
 
@@ -58,7 +59,8 @@ def pause(job: Job, now: datetime, until: datetime | None = None, reason: str | 
         return None
     if not job.spec.is_active(now) and (job.spec.paused_until, job.spec.pause_reason) == (until, reason):
         return None
-    return _replanned(job, replace(job, spec=paused(job.spec, until, reason)), now)
+    since = now if job.spec.is_active(now) else job.spec.paused_since or now
+    return _replanned(job, replace(job, spec=paused(job.spec, since, until, reason)), now)
 
 
 def resume(job: Job, now: datetime) -> Change | None:
@@ -122,30 +124,48 @@ def _latest(records: Iterable[Record]) -> Record:
     return last
 
 
+def remove(job: Job, now: datetime) -> tuple[Record, ...]:
+    """Return the records of what the removal of a job keeps from running."""
+    told, records = told_of_pause(job, now)
+    records += _overdue(told, now, "the job was removed before it was claimed")
+    waiting: Mapping[ExecutionId, Manual | Retrying] = {**job.status.manual, **job.status.retries}
+    for execution, entry in waiting.items():
+        before = ExecutionStatus.PLANNED if isinstance(entry, Manual) else ExecutionStatus.RETRYING
+        status = advance(before, Event.CANCEL)
+        records += (record_of_waiting(job, execution, entry, status, "the job was removed", now=now),)
+    return records
+
+
 def _replanned(old: Job, changed: Job, now: datetime) -> Change:
-    """Plan anew and tell of what was due and unclaimed under the old plan."""
-    due = old.status.plan.due
-    records: tuple[Record, ...] = ()
-    if due is not None and due <= now:
-        status = advance(ExecutionStatus.PLANNED, Event.PLAN_REPLACED)
-        passed = _passed(old, due, now)
-        record = record_of_none(old, passed, status, "the job was changed before it was claimed", now=now)
-        records = (record,) if is_kept(old, record) else ()
-        changed = replace(
-            changed,
-            status=replace(
-                changed.status,
-                last_due=passed.last,
-                counts=counted(changed.status.counts, status, passed.number),
-            ),
-        )
-    return Change(job=settle(replan(changed, now), now), records=records)
+    """Plan anew and tell of what was due and unclaimed under the old plan, or fell due in a pause."""
+    told, records = old, tuple[Record, ...]()
+    if not _stays_paused(old, changed, now):
+        told, records = told_of_pause(old, now)
+        if not changed.spec.active:
+            since = None if changed.spec.is_active(now) else now
+            changed = replace(changed, spec=replace(changed.spec, paused_since=since))
+    last_due, counts = told.status.last_due, told.status.counts
+    overdue = _overdue(old, now, "the job was changed before it was claimed")
+    for record in overdue:
+        last_due, counts = record.due, counted(counts, record.status, record.number)
+    changed = replace(changed, status=replace(changed.status, last_due=last_due, counts=counts))
+    return Change(job=settle(replan(changed, now), now), records=(*records, *overdue))
 
 
-def _passed(job: Job, due: datetime, now: datetime) -> Gap:
-    if job.spec.fixed_delay is not None:
-        return Gap(first=due, last=due, number=1, exact=True)
-    return gap(job.spec.schedule, due, now, anchor=job.spec.anchor, salt=job.id)
+def _stays_paused(old: Job, changed: Job, now: datetime) -> bool:
+    """Whether the same instants go on to fall due in the same pause, of which its end will tell."""
+    if old.spec.is_active(now) or changed.spec.is_active(now):
+        return False
+    return old.spec.schedule == changed.spec.schedule
+
+
+def _overdue(job: Job, now: datetime, reason: str) -> tuple[Record, ...]:
+    """Return the record of what is due and unclaimed."""
+    due = job.status.plan.due
+    if due is None or due > now:
+        return ()
+    status = advance(ExecutionStatus.PLANNED, Event.PLAN_REPLACED)
+    return (record_of_none(job, gap_of(job, due, now), status, reason, now=now),)
 
 
 def ttl_of(job: Job, retention: timedelta) -> timedelta | None:

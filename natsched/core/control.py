@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from natsched.core.changes import Change
-from natsched.core.endings import counted, is_kept
-from natsched.core.executions import Event, ExecutionStatus, Record, advance
-from natsched.core.jobs import MAX_REASON, ExecutionId, Job
+from natsched.core.endings import counted, record_of_waiting
+from natsched.core.executions import Event, ExecutionStatus, advance
+from natsched.core.jobs import MAX_REASON, ExecutionId, Job, Manual
 from natsched.core.planning import settle
 from natsched.errors import InvalidJob
 
@@ -30,36 +30,19 @@ def cancel(job: Job, execution: ExecutionId, reason: str | None, now: datetime) 
         if job.status.running[execution].cancel is not None:
             return None
         return Change(job=cancelled(job, (execution,), why))
-    if execution in job.status.retries:
-        again = job.status.retries[execution]
-        left = {key: value for key, value in job.status.retries.items() if key != execution}
-        status, due, manual = replace(job.status, retries=left), again.due, again.manual
-        ended = advance(ExecutionStatus.RETRYING, Event.CANCEL)
-    elif execution in job.status.manual:
-        asked = job.status.manual[execution]
-        waiting = {key: value for key, value in job.status.manual.items() if key != execution}
-        status, due, manual = replace(job.status, manual=waiting), asked.at, True
-        ended = advance(ExecutionStatus.PLANNED, Event.CANCEL)
-    else:
+    waiting = job.status.retries.get(execution) or job.status.manual.get(execution)
+    if waiting is None:
         raise _not_under_way(job, execution)
-    record = Record(
-        job=job.id,
-        execution=execution,
-        attempt=0,
-        status=ended,
-        due=due,
-        uid=job.uid,
-        generation=job.spec.generation,
-        handler=job.spec.handler,
-        queue=job.spec.queue,
-        ended_at=now,
-        reason=why,
-        manual=manual,
-        metadata=job.spec.metadata or None,
+    before = ExecutionStatus.PLANNED if isinstance(waiting, Manual) else ExecutionStatus.RETRYING
+    ended = advance(before, Event.CANCEL)
+    status = replace(
+        job.status,
+        retries={key: value for key, value in job.status.retries.items() if key != execution},
+        manual={key: value for key, value in job.status.manual.items() if key != execution},
+        counts=counted(job.status.counts, ended),
     )
-    status = replace(status, counts=counted(status.counts, ended))
-    kept = (record,) if is_kept(job, record) else ()
-    return Change(job=settle(replace(job, status=status), now), records=kept)
+    record = record_of_waiting(job, execution, waiting, ended, why, now=now)
+    return Change(job=settle(replace(job, status=status), now), records=(record,))
 
 
 def hold(job: Job, execution: ExecutionId, *, paused: bool) -> Job | None:

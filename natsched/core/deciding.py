@@ -8,9 +8,12 @@ which the compare-and-set refuses if anything changed since the read.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
+from natsched.core.catching_up import PAST_DEADLINE, Take, is_late, take
 from natsched.core.control import cancelled
+from natsched.core.deadlines import deadline_of
 from natsched.core.decisions import (
     AskLeases,
     Claim,
@@ -23,7 +26,7 @@ from natsched.core.decisions import (
     Settle,
     Wait,
 )
-from natsched.core.endings import counted, is_kept, record_of_none
+from natsched.core.endings import counted, record_of_none, record_of_waiting
 from natsched.core.executions import Event, ExecutionStatus, Record, advance
 from natsched.core.facts import Facts, hand_back, is_full, others_of, wait_for
 from natsched.core.hints import Hint, PlanHint, RunHint
@@ -32,6 +35,7 @@ from natsched.core.jobs import (
     ExecutionId,
     Job,
     LeaseId,
+    Manual,
     Plan,
     Retrying,
     Running,
@@ -39,20 +43,14 @@ from natsched.core.jobs import (
     Stored,
     Unreadable,
 )
+from natsched.core.pauses import told_of_pause
 from natsched.core.placing import claimed, parts, place
-from natsched.core.planning import (
-    Take,
-    awake,
-    delayed_plan,
-    is_late,
-    next_plan,
-    settle,
-    start_of,
-    take,
-    under_way,
-)
+from natsched.core.planning import awake, delayed_plan, next_plan, settle, start_of, under_way
 from natsched.core.schedules import Gap
 from natsched.core.takeovers import RUNNING_ELSEWHERE, bury, decide_running
+
+ITS_TURN: Final = timedelta(milliseconds=250)
+"""When a run that waits for others of a backfill is looked at again, if none of them is running."""
 
 
 def decide(hint: Hint, facts: Facts) -> Decision:
@@ -102,10 +100,10 @@ def _may_be_older(stored: Stored, hint: Hint) -> bool:
 
 def _decide_plan(job: Job, facts: Facts) -> Decision:
     taken = take(job, facts.now)
-    if job.spec.catch_up == "all" and is_late(job, facts.now) and under_way(job.status.running, job.status.retries):
-        return wait_for(job.status.running, facts, "waits for the run before it")
     if taken.due is None:
         return _miss(job, taken, facts)
+    if job.spec.catch_up == "all" and is_late(job, facts.now) and under_way(job.status.running, job.status.retries):
+        return wait_for(job.status.running, facts, "waits for the run before it")
     others = others_of(job, job.execution_id(job.status.plan.n), facts)
     if isinstance(others, AskLeases):
         return others
@@ -141,52 +139,59 @@ def _claim_plan(job: Job, taken: Take, start: datetime, places: tuple[LeaseId, .
     assert taken.due is not None
     status = job.status
     execution = job.execution_id(status.plan.n)
-    entry = Running(lease=facts.lease, token=facts.stored.revision, due=taken.due, delivery=facts.delivery)
+    entry = Running(
+        lease=facts.lease,
+        token=facts.stored.revision,
+        due=taken.due,
+        delivery=facts.delivery,
+        deadline=deadline_of(job.spec, taken.due),
+    )
     traceless = job.spec.leaves_no_trace
-    counts, records = _left_out(job, taken, facts.now)
     entries = parts(execution, entry, places, facts)
     running = status.running if traceless else {**status.running, **entries}
-    moved = _moved(job, taken.due, taken, counts, facts.now, running=running, runs=status.runs + 1)
+    moved, records = _moved(job, taken, _left_out(job, taken, facts.now), facts.now, running, status.runs + 1)
     return claimed(moved, execution, entries, start, records=records, traceless=traceless, rehint=True)
 
 
 def _miss(job: Job, taken: Take, facts: Facts) -> Settle:
-    assert taken.left_out is not None
-    counts, records = _left_out(job, taken, facts.now)
-    moved = _moved(job, taken.left_out.last, taken, counts, facts.now)
-    return Settle(job=moved, reason="missed", records=records)
+    moved, records = _moved(job, taken, _left_out(job, taken, facts.now), facts.now)
+    return Settle(job=moved, reason=taken.status.value, records=records)
 
 
 def _skip(job: Job, taken: Take, facts: Facts) -> Settle:
+    """Leave out the instant that would run, and with it those that it would have run for."""
     assert taken.due is not None
-    skipped = advance(ExecutionStatus.PLANNED, Event.OVERLAP)
     passed = Gap(first=taken.due, last=taken.due, number=1)
-    if taken.left_out is not None:
-        passed = replace(taken.left_out, last=taken.due, number=taken.left_out.number + 1)
+    if (others := taken.left_out) is not None:
+        first, last = min(taken.due, others.first), max(taken.due, others.last)
+        passed = replace(others, first=first, last=last, number=others.number + 1)
     limit = job.spec.concurrency
     reason = "the run before it has not ended" if limit == 1 else f"{limit} runs before it have not ended"
+    skipped = advance(ExecutionStatus.PLANNED, Event.OVERLAP)
     record = record_of_none(job, passed, skipped, reason, now=facts.now)
-    counts = counted(job.status.counts, skipped, passed.number)
-    moved = _moved(job, taken.due, taken, counts, facts.now)
-    kept = (record,) if is_kept(job, record) else ()
-    return Settle(job=moved, reason="skipped", records=kept)
+    moved, records = _moved(job, taken, record, facts.now)
+    return Settle(job=moved, reason="skipped", records=records)
 
 
 def _moved(
     job: Job,
-    last_due: datetime,
     taken: Take,
-    counts: Mapping[ExecutionStatus, int],
+    left_out: Record | None,
     now: datetime,
-    *,
     running: Mapping[ExecutionId, Running] | None = None,
     runs: int | None = None,
-) -> Job:
-    """Move the plan on: to the next instant, or to none while a fixed delay waits.
+) -> tuple[Job, tuple[Record, ...]]:
+    """Move the plan on, to the next instant or to none while a fixed delay waits; with the records of that.
 
-    A plan that comes due ends the pause it was made for.
+    A plan that comes due ends the pause it was made for, which is told of.
     """
-    status = job.status
+    status, due = job.status, job.status.plan.due
+    assert due is not None
+    told, records = told_of_pause(job, max(now, due))
+    counts = told.status.counts
+    if left_out is not None:
+        counts = counted(counts, left_out.status, left_out.number)
+        records += (left_out,)
     running = status.running if running is None else running
     runs = status.runs if runs is None else runs
     if job.spec.fixed_delay is None:
@@ -200,7 +205,7 @@ def _moved(
         running=running,
         retries=status.retries,
         manual=status.manual,
-        last_due=last_due,
+        last_due=taken.after,
         last=status.last,
         runs=runs,
         counts=counts,
@@ -209,33 +214,56 @@ def _moved(
         followers=status.followers,
         handovers=status.handovers,
     )
-    return settle(Job(id=job.id, uid=job.uid, spec=awake(job.spec), status=status), now)
+    return settle(Job(id=job.id, uid=job.uid, spec=awake(job.spec), status=status), now), records
 
 
-def _left_out(job: Job, taken: Take, now: datetime) -> tuple[Mapping[ExecutionStatus, int], tuple[Record, ...]]:
+_LEFT_OUT: Final[Mapping[ExecutionStatus, Event]] = {
+    ExecutionStatus.COALESCED: Event.CATCH_UP_ONE,
+    ExecutionStatus.MISSED: Event.TOO_LATE,
+    ExecutionStatus.EXPIRED: Event.EXPIRE,
+}
+
+
+def _left_out(job: Job, taken: Take, now: datetime) -> Record | None:
     if taken.left_out is None:
-        return job.status.counts, ()
-    coalesced = taken.status is ExecutionStatus.COALESCED
-    status = advance(ExecutionStatus.PLANNED, Event.CATCH_UP_LATEST if coalesced else Event.TOO_LATE)
-    reason = "a later instant runs for it" if coalesced else "looked at too late"
-    record = record_of_none(job, taken.left_out, status, reason, now=now)
-    counts = counted(job.status.counts, status, taken.left_out.number)
-    return counts, (record,) if is_kept(job, record) else ()
+        return None
+    status = advance(ExecutionStatus.PLANNED, _LEFT_OUT[taken.status])
+    return record_of_none(job, taken.left_out, status, taken.reason, now=now)
 
 
 def _decide_manual(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
+    """Claim a run that was asked for; those of a backfill go in the order of their instants, and know no deadline."""
     asked = job.status.manual[execution]
-    manual = {key: value for key, value in job.status.manual.items() if key != execution}
+    left = replace(job.status, manual={key: value for key, value in job.status.manual.items() if key != execution})
+    deadline = None if asked.due is not None else deadline_of(job.spec, asked.at)
+    if deadline is not None and deadline <= facts.now:
+        return _expire(job, left, execution, asked, facts.now)
+    if job.spec.concurrency is not None and _is_behind(job, asked):
+        return Wait(until=facts.now + ITS_TURN)
     entry = Running(
         lease=facts.lease,
         token=facts.stored.revision,
-        due=asked.at,
+        due=asked.due or asked.at,
         delivery=facts.delivery,
         manual=True,
         payload=asked.payload,
         cause=asked.cause,
+        deadline=deadline,
     )
-    return _claim_waiting(job, replace(job.status, manual=manual), execution, entry, asked.at, facts)
+    return _claim_waiting(job, left, execution, entry, asked.at, facts)
+
+
+def _is_behind(job: Job, asked: Manual) -> bool:
+    """Whether an earlier instant of a backfill waits to be claimed."""
+    due = asked.due
+    return due is not None and any(other.due is not None and other.due < due for other in job.status.manual.values())
+
+
+def _expire(job: Job, left: Status, execution: ExecutionId, asked: Manual, now: datetime) -> Settle:
+    expired = advance(ExecutionStatus.PLANNED, Event.EXPIRE)
+    record = record_of_waiting(job, execution, asked, expired, PAST_DEADLINE, now=now)
+    status = replace(left, counts=counted(left.counts, expired))
+    return Settle(job=settle(replace(job, status=status), now), reason=expired.value, records=(record,))
 
 
 def _decide_retry(job: Job, execution: ExecutionId, again: Retrying, facts: Facts) -> Decision:
@@ -252,6 +280,7 @@ def _decide_retry(job: Job, execution: ExecutionId, again: Retrying, facts: Fact
         manual=again.manual,
         payload=again.payload,
         cause=again.cause,
+        deadline=again.deadline,
     )
     left = replace(job.status, retries=retries)
     if again.lease is None:

@@ -12,10 +12,10 @@ from natsched.core.jobs import ExecutionId, Job, LeaseId, Running
 class Claim:
     """Write `job` in place of what was read, then run the execution at `start`.
 
-    `records` tell what does not run, and are created before the write. `running` is the entry of the
-    execution; where `traceless` it is in no document: the run leaves nothing to finish. With `rehint` the
-    plan's hint is owed: it moved, or whoever moved it may have died before hinting. `tell` are replicas that
-    the write gives a part in it.
+    `records` tell what does not run; those that the job's history keeps are created before the write. `running`
+    is the entry of the execution; where `traceless` it is in no document: the run leaves nothing to finish. With
+    `rehint` the plan's hint is owed: it moved, or whoever moved it may have died before hinting. `tell` are
+    replicas that the write gives a part in it.
     """
 
     job: Job

@@ -7,8 +7,8 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from natsched.core.executions import FAILED_FOR_GOOD, FAILURES, Cause, CheckIn, ExecutionStatus, Record
-from natsched.core.jobs import MAX_REASON, ExecutionId, Job, Last, LeaseId, Retrying, Running
-from natsched.core.planning import paused, replan, settle
+from natsched.core.jobs import MAX_REASON, ExecutionId, Job, Last, LeaseId, Manual, Retrying, Running
+from natsched.core.planning import TICK, paused, replan, settle
 from natsched.core.schedules import Gap
 
 
@@ -88,6 +88,28 @@ def record_of_none(job: Job, gap: Gap, status: ExecutionStatus, reason: str, *, 
     )
 
 
+def record_of_waiting(
+    job: Job, execution: ExecutionId, entry: Manual | Retrying, status: ExecutionStatus, reason: str, *, now: datetime
+) -> Record:
+    """Return the record of an execution that waited, for its start or its next attempt, and will not run."""
+    return Record(
+        job=job.id,
+        execution=execution,
+        attempt=0,
+        status=status,
+        due=entry.due or entry.at,
+        uid=job.uid,
+        generation=job.spec.generation,
+        handler=job.spec.handler,
+        queue=job.spec.queue,
+        ended_at=now,
+        reason=reason,
+        manual=isinstance(entry, Manual) or entry.manual,
+        metadata=job.spec.metadata or None,
+        payload=entry.payload,
+    )
+
+
 def is_kept(job: Job, record: Record) -> bool:
     """Whether the job's history keeps the record; a run asked for by hand is always told of."""
     if record.manual or job.spec.history == "all":
@@ -124,6 +146,7 @@ def finish(job: Job, execution: ExecutionId, outcome: Outcome) -> Job:
             payload=entry.payload,
             lease=entry.lease if job.spec.scope == "all" else None,
             cause=entry.cause,
+            deadline=entry.deadline,
         )
         return replace(job, status=replace(status, retries={**status.retries, execution: again}))
     status = replace(status, counts=counted(status.counts, outcome.status), failures=_failures(job, outcome.status))
@@ -152,7 +175,10 @@ def _paused_for_failures(job: Job, outcome: Outcome) -> Job:
     if limit is None or failures < limit or outcome.status not in FAILED_FOR_GOOD or not job.spec.active:
         return job
     reason = f"{failures} failures in a row, the last: {outcome.error or outcome.status.value}"[:MAX_REASON]
-    return replan(replace(job, spec=paused(job.spec, None, reason)), outcome.ended_at)
+    due, since = job.status.plan.due, outcome.ended_at
+    if due is not None and due <= since:  # what is due and unclaimed is told of with what falls due in the pause
+        since = due - TICK
+    return replan(replace(job, spec=paused(job.spec, since, None, reason)), outcome.ended_at)
 
 
 def release(job: Job, execution: ExecutionId) -> Job:

@@ -33,6 +33,8 @@ class ExecutionStatus(StrEnum):
     COALESCED = "coalesced"
     MISSED = "missed"
     SUPERSEDED = "superseded"
+    EXPIRED = "expired"
+    PAUSED = "paused"
 
 
 class Event(StrEnum):
@@ -50,9 +52,11 @@ class Event(StrEnum):
     HOLDER_DIED_AT_MOST_ONCE = "holder died, at most once"
     CRASH_TOO_OFTEN = "crash too often"
     OVERLAP = "overlap"
-    CATCH_UP_LATEST = "catch up: latest"
+    CATCH_UP_ONE = "catch up: one for all"
     TOO_LATE = "too late"
     PLAN_REPLACED = "plan replaced"
+    EXPIRE = "deadline passed"
+    JOB_PAUSED = "job paused"
     RETRY_BY_HAND = "retried by hand"
 
 
@@ -61,9 +65,11 @@ TRANSITIONS: Final[Mapping[ExecutionStatus, Mapping[Event, ExecutionStatus]]] = 
     S.PLANNED: {
         E.CLAIM: S.RUNNING,
         E.OVERLAP: S.SKIPPED,
-        E.CATCH_UP_LATEST: S.COALESCED,
+        E.CATCH_UP_ONE: S.COALESCED,
         E.TOO_LATE: S.MISSED,
         E.PLAN_REPLACED: S.SUPERSEDED,
+        E.EXPIRE: S.EXPIRED,
+        E.JOB_PAUSED: S.PAUSED,
         E.CANCEL: S.CANCELLED,
     },
     S.RUNNING: {
@@ -88,7 +94,7 @@ TRANSITIONS: Final[Mapping[ExecutionStatus, Mapping[Event, ExecutionStatus]]] = 
 }
 FINAL: Final = frozenset(status for status in S if TRANSITIONS.get(status, {}).keys() <= {E.RETRY_BY_HAND})
 FAILED_FOR_GOOD: Final = frozenset({S.FAILED, S.TIMED_OUT, S.LOST, S.DEAD})
-DID_NOT_RUN: Final = frozenset({S.SKIPPED, S.COALESCED, S.MISSED, S.SUPERSEDED})
+DID_NOT_RUN: Final = frozenset({S.SKIPPED, S.COALESCED, S.MISSED, S.SUPERSEDED, S.EXPIRED, S.PAUSED})
 FAILURES: Final = FAILED_FOR_GOOD | {S.CANCELLED, S.INTERRUPTED, S.RETRYING} | DID_NOT_RUN
 
 
@@ -170,9 +176,16 @@ class Record:
     cause: Cause | None = None
 
     @property
+    def did_not_run(self) -> bool:
+        """Whether it tells of runs that did not happen, also of one that ended before it began."""
+        if self.status in DID_NOT_RUN:
+            return True
+        return self.started_at is None and self.status in (ExecutionStatus.CANCELLED, ExecutionStatus.TIMED_OUT)
+
+    @property
     def lag(self) -> float | None:
-        """Seconds from due to start; a later attempt has none, it is not meant to start at the due."""
-        if self.started_at is None or self.attempt > 1:
+        """Seconds from due to start; a later attempt and a backfill have none: they do not start at the due."""
+        if self.started_at is None or self.attempt > 1 or self.execution.startswith(f"{self.uid}-b"):
             return None
         return (self.started_at - self.due).total_seconds()
 

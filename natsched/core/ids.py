@@ -1,7 +1,7 @@
 """Ids: what a job may be called, and ULIDs for what must be new."""
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from natsched.core.jobs import ExecutionId, JobId
@@ -52,3 +52,9 @@ def base_of(execution: ExecutionId) -> str:
 def manual_execution(uid: str, new: str) -> ExecutionId:
     """Name an execution that was asked for by hand."""
     return ExecutionId(f"{uid}-m{new}")
+
+
+def backfill_execution(uid: str, due: datetime) -> ExecutionId:
+    """Name the execution of an instant that is made up for on demand: the same however often it is asked for."""
+    due = due.astimezone(UTC)
+    return ExecutionId(f"{uid}-b{due.year:04}{due:%m%dT%H%M%S%fZ}")

@@ -22,7 +22,7 @@ Overlap: TypeAlias = Literal["skip", "queue", "replace", "allow"]
 Scope: TypeAlias = Literal["one", "all"]
 Priority: TypeAlias = Literal["high", "normal", "low"]
 DeliveryMode: TypeAlias = Literal["at_least_once", "at_most_once"]
-CatchUp: TypeAlias = Literal["latest", "none", "all"]
+CatchUp: TypeAlias = Literal["latest", "earliest", "none", "all"]
 HistoryMode: TypeAlias = Literal["all", "failures", "none"]
 JobState: TypeAlias = Literal["active", "paused", "completed"]
 
@@ -48,10 +48,11 @@ class Spec:
 
     What runs is the `target`, or without one the `handler` of the application, or its default one.
     `generation` counts its changes, `anchor` is the instant that an interval without `start_at` counts
-    from, `timeout` and `tolerance` are seconds. A job is paused while `active` is false and `paused_until`
-    (if any) lies ahead; `pause_reason` says why. After `auto_pause_after` failures in a row it pauses itself.
-    With `scope` "all" every replica of the queue runs it, with `primary_only` the primary one alone. Of the jobs
-    with one `concurrency_key` one runs at a time.
+    from, `timeout`, `tolerance`, `catch_up_window` (how old an instant may be that is made up for) and `deadline`
+    (after the due, for all of the execution) are seconds. A job is paused, from `paused_since`, while `active` is
+    false and `paused_until` (if any) lies ahead; `pause_reason` says why. After `auto_pause_after` failures in a
+    row it pauses itself. With `scope` "all" every replica of the queue runs it, with `primary_only` the primary one
+    alone. Of the jobs with one `concurrency_key` one runs at a time.
     """
 
     __pydantic_config__ = STORED
@@ -65,6 +66,7 @@ class Spec:
     payload: JsonValue = None
     metadata: Mapping[str, JsonValue] = field(default_factory=dict)
     timeout: float | None = None
+    deadline: float | None = None
     overlap: Overlap = "skip"
     max_concurrency: int | None = None
     concurrency_key: str | None = None
@@ -74,6 +76,7 @@ class Spec:
     delivery: DeliveryMode = "at_least_once"
     catch_up: CatchUp = "latest"
     catch_up_limit: int = 100
+    catch_up_window: float | None = None
     tolerance: float = 60.0
     history: HistoryMode = "all"
     max_crashes: int = 3
@@ -82,6 +85,7 @@ class Spec:
     active: bool = True
     paused_until: AwareDatetime | None = None
     pause_reason: str | None = None
+    paused_since: AwareDatetime | None = None
 
     def is_active(self, now: datetime) -> bool:
         return self.active or (self.paused_until is not None and self.paused_until <= now)
@@ -136,9 +140,9 @@ class Running:
     """One claimed execution: its holder is `token` (the revision the claim replaced) and `lease` together.
 
     A lease of None was handed back by a replica that shut down: anybody may go on. `delivery` is the
-    sequence of the delivery that was claimed, `takeovers` counts the holders that died on it. With `assigned` another
-    replica made the claim for that lease. `cancel` is why it is to end, `paused` whether it is to wait at its next
-    checkpoint.
+    sequence of the delivery that was claimed, `takeovers` counts the holders that died on it. By `deadline` it
+    is ended, if there is one. With `assigned` another replica made the claim for that lease. `cancel` is why it is
+    to end, `paused` whether it is to wait at its next checkpoint.
     """
 
     __pydantic_config__ = STORED
@@ -151,6 +155,7 @@ class Running:
     takeovers: int = 0
     manual: bool = False
     payload: JsonValue = None
+    deadline: AwareDatetime | None = None
     cause: Cause | None = None
     assigned: Annotated[bool, UNLESS_EMPTY] = False
     cancel: str | None = None
@@ -159,12 +164,16 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manual:
-    """A run that was asked for by hand, or by the end of another (`cause`), and is not yet claimed."""
+    """A run that was asked for at `at`, by hand or by the end of another (`cause`), and is not yet claimed.
+
+    With `due` it is a run of that instant of the past: one of a backfill.
+    """
 
     __pydantic_config__ = STORED
 
     at: AwareDatetime
     payload: JsonValue = None
+    due: AwareDatetime | None = None
     cause: Cause | None = None
 
 
@@ -182,6 +191,7 @@ class Retrying:
     due: AwareDatetime
     manual: bool = False
     payload: JsonValue = None
+    deadline: AwareDatetime | None = None
     lease: LeaseId | None = None
     cause: Cause | None = None
 

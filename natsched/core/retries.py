@@ -45,8 +45,11 @@ def judged(job: Job, execution: ExecutionId, entry: Running, outcome: Outcome, f
     delay = delay_of(policy, execution, entry.attempt)
     if failure.after is not None:
         delay = timedelta(seconds=min(max(failure.after, 0.0), LONGEST))
+    retry_at = outcome.ended_at + delay
+    if entry.deadline is not None and retry_at >= entry.deadline:
+        return _over(outcome, "its deadline would have passed")
     status = advance(ExecutionStatus.RUNNING, Event.FAIL_FOR_NOW)
-    return replace(outcome, status=status, retry_at=outcome.ended_at + delay)
+    return replace(outcome, status=status, retry_at=retry_at)
 
 
 def _over(outcome: Outcome, reason: str) -> Outcome:

@@ -47,11 +47,13 @@ class JobOptions(TypedDict, total=False):
     `handler`: the name it is registered under. `target`: a `Shell` or `Http` instead, or its fields. `queue`: the
     class of work it belongs to; of those that wait for a place there, the ones of higher `priority` go first.
     `scope` "all" has every replica of the queue run it, `primary_only` only the primary one. `payload`, `metadata`:
-    JSON that the handler sees, 64 KiB together. `timeout`, `tolerance`: seconds or a timedelta. `overlap`,
+    JSON that the handler sees, 64 KiB together. `timeout`, `deadline`, `tolerance`, `catch_up_window`: seconds or a
+    timedelta. `deadline`: how long after its due an execution is over, whether it began or not. `overlap`,
     `delivery`, `catch_up`, `history`: policies. `concurrency_key`: of the jobs that share it one runs at a time.
-    `catch_up_limit`: how many missed runs `all` makes up for at most. `max_crashes`: how many replicas may die on
-    one execution before it is given up. `retry`: a `RetryPolicy` or its fields. `auto_pause_after`: how many
-    executions in a row may fail for good before the job pauses itself.
+    `catch_up_limit`: how many missed runs `all` makes up for at most. `catch_up_window`: how old a missed run may
+    be to be made up for. `max_crashes`: how many replicas may die on one execution before it is given up. `retry`:
+    a `RetryPolicy` or its fields. `auto_pause_after`: how many executions in a row may fail for good before the
+    job pauses itself.
     """
 
     handler: str | None
@@ -60,6 +62,7 @@ class JobOptions(TypedDict, total=False):
     payload: JsonValue
     metadata: Mapping[str, JsonValue]
     timeout: float | timedelta | None
+    deadline: float | timedelta | None
     overlap: Overlap
     max_concurrency: int | None
     concurrency_key: str | None
@@ -69,6 +72,7 @@ class JobOptions(TypedDict, total=False):
     delivery: DeliveryMode
     catch_up: CatchUp
     catch_up_limit: int
+    catch_up_window: float | timedelta | None
     tolerance: float | timedelta
     history: HistoryMode
     max_crashes: int
@@ -92,7 +96,7 @@ def make_spec(schedule: Schedule, *, anchor: datetime, **options: Unpack[JobOpti
             near = get_close_matches(name, OPTIONS, n=1)
             hint = f": did you mean `{near[0]}`?" if near else f": a job takes {', '.join(OPTIONS)}"
             raise InvalidJob(f"there is no such option{hint}", field=name)
-    for name in ("timeout", "tolerance"):
+    for name in ("timeout", "deadline", "tolerance", "catch_up_window"):
         if isinstance(values.get(name), timedelta):
             values[name] = values[name].total_seconds()
     try:
@@ -117,6 +121,7 @@ def _check(spec: Spec) -> None:
         raise InvalidJob(f"{spec.timeout} s is no time limit: take more than 0, or None for none", field="timeout")
     if not 0 <= spec.tolerance < float("inf"):
         raise InvalidJob(f"{spec.tolerance} s is no tolerance: take 0 or more", field="tolerance")
+    _check_age(spec)
     for name, fewest, most in _COUNTS:
         value = getattr(spec, name)
         if value is not None and value < fewest:
@@ -153,6 +158,28 @@ def _check_id(text: str, *, field: str) -> None:
         job_id(text)
     except InvalidJob as error:
         raise InvalidJob(error.message.removeprefix("id: "), field=field) from None
+
+
+def _check_age(spec: Spec) -> None:
+    for name in ("deadline", "catch_up_window"):
+        value: float | None = getattr(spec, name)
+        if value is not None and not 0 < value <= LONGEST:
+            raise InvalidJob(
+                f"{value:g} s is out of range: take more than 0 and up to {LONGEST:.0f}, or None for none", field=name
+            )
+    jitter = spec.schedule.jitter
+    if spec.deadline is not None and jitter is not None and jitter.total_seconds() >= spec.deadline:
+        raise InvalidJob(
+            f"{spec.deadline:g} s is no longer than the jitter of {jitter.total_seconds():g} s: a run may expire "
+            "before it is to start; take more",
+            field="deadline",
+        )
+    if spec.catch_up_window is not None and spec.catch_up == "none":
+        raise InvalidJob(
+            'nothing is made up for with catch_up "none", whose limit is the `tolerance`: leave it out, or take '
+            '"latest", "earliest" or "all"',
+            field="catch_up_window",
+        )
 
 
 def _check_retry(policy: RetryPolicy) -> None:

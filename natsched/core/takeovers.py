@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from natsched.core.decisions import AskLeases, AskRecord, Decision, Drop, HandBack, ReadAgain, Settle
-from natsched.core.endings import Outcome, finish, is_kept, record_of
+from natsched.core.endings import Outcome, finish, record_of
 from natsched.core.executions import FINAL, Event, ExecutionStatus, advance
 from natsched.core.facts import Facts, is_alive, is_full, others_of, wait_for
 from natsched.core.jobs import ExecutionId, Job
@@ -85,5 +85,4 @@ def bury(job: Job, execution: ExecutionId, event: Event, reason: str, facts: Fac
         reason=reason,
     )
     record = record_of(job, execution, job.status.running[execution], outcome, replica=None)
-    kept = (record,) if is_kept(job, record) else ()
-    return Settle(job=finish(job, execution, outcome), reason=outcome.status.value, records=kept)
+    return Settle(job=finish(job, execution, outcome), reason=outcome.status.value, records=(record,))

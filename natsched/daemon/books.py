@@ -51,9 +51,11 @@ class Books:
         self.recall.note(job, revision)
         return revision
 
-    async def keep(self, *records: Record) -> None:
-        """Create records; one that is there already stays."""
+    async def keep(self, job: Job, *records: Record) -> None:
+        """Create those records that the job's history keeps; one that is there already stays."""
         for record in records:
+            if not is_kept(job, record):
+                continue
             await self._again(partial(self._backend.history.create, record, ttl=self._retention(record.status)))
 
     async def owe(self, hint: Hint | None) -> None:
@@ -93,8 +95,7 @@ class Books:
         record = record_of(job, execution, entry, outcome, replica=self._options.name)
         while may_go_on():
             try:
-                if is_kept(job, record):
-                    await self.keep(record)
+                await self.keep(job, record)
                 ended = await self._finish(job, revision, execution, entry, outcome)
                 if ended is None:
                     return None
@@ -108,8 +109,7 @@ class Books:
     async def note(self, job: Job, execution: ExecutionId, entry: Running, outcome: Outcome) -> Record:
         """Record a run that left no trace in its document: there is nothing to finish."""
         record = record_of(job, execution, entry, outcome, replica=self._options.name)
-        if is_kept(job, record):
-            await self.keep(record)
+        await self.keep(job, record)
         return record
 
     async def _finish(

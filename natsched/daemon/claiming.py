@@ -181,7 +181,7 @@ class Claimer:
 
     async def _win(self, stored: Stored, claim: Claim) -> tuple[Job, int] | None:
         """Write the claim; a lost one may be this very claim, whose answer was lost."""
-        await self._books.keep(*claim.records)
+        await self._books.keep(claim.job, *claim.records)
         try:
             revision = await self._books.write(claim.job, expected=stored.revision)
         except Conflict:

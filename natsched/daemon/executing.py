@@ -2,16 +2,17 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Literal, TypeAlias
 
 from natsched.clock import Clock
+from natsched.core.deadlines import Allowance, allowance, too_late
 from natsched.core.endings import Outcome
 from natsched.core.executions import Event, ExecutionStatus, advance
 from natsched.core.jobs import ExecutionId, Job, JobId, LeaseId, Running
-from natsched.core.retries import judged
+from natsched.core.retries import Failure, judged
 from natsched.daemon.controlling import Notes, RunControl
 from natsched.daemon.events import Observer, RunStarted
 from natsched.daemon.leasing import Leaseholder
@@ -142,14 +143,17 @@ class Executor:
     ) -> Outcome | None:
         if not self.may_go_on(active):
             return None
-        active.started_at = started_at = self._clock.now()
-        active.handler = handler
-        context = self._context(active, job, entry, started_at)
+        started_at = self._clock.now()
+        if entry.deadline is not None and entry.deadline <= started_at:
+            return judged(job, active.execution, entry, too_late(started_at), Failure())
+        active.started_at, active.handler = started_at, handler
+        allowed = allowance(job.spec, entry, started_at)
+        context = replace(self._context(active, job, entry, started_at), deadline=allowed.until)
         lag = (started_at - start).total_seconds()
         self._observe(
             RunStarted(job=job.id, execution=active.execution, attempt=entry.attempt, due=entry.due, lag=lag)
         )
-        ended = await self._call(active, handler, context, job.spec.timeout)
+        ended = await self._call(active, handler, context, allowed)
         outcome = self._outcome(active, ended, started_at)
         if ended.status is ExecutionStatus.OK:
             return outcome
@@ -163,13 +167,16 @@ class Executor:
         while (pause := (start - self._clock.now()).total_seconds()) > 0:
             await self._clock.sleep(pause)
 
-    async def _call(self, active: Active, handler: Handler, context: Context, limit: float | None) -> Ended:
+    async def _call(self, active: Active, handler: Handler, context: Context, allowed: Allowance) -> Ended:
         try:
-            return await self._caller.call(handler, context, timeout=limit)
+            ended = await self._caller.call(handler, context, timeout=allowed.seconds)
         except asyncio.CancelledError:
             if active.task.cancelling():
                 raise
             return Ended(status=ExecutionStatus.FAILED, error="it cancelled itself")
+        if allowed.is_cut and ended.status is ExecutionStatus.TIMED_OUT:
+            return replace(ended, error=f"its deadline passed: it ran for {allowed.seconds:.3g} s")
+        return ended
 
     def _outcome(self, active: Active, ended: Ended, started_at: datetime) -> Outcome:
         return Outcome(

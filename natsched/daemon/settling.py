@@ -28,7 +28,7 @@ class Settler:
 
     async def settle(self, stored: Stored, settle: Settle) -> bool:
         """Write what became of a plan or an execution that does not run here."""
-        await self._books.keep(*settle.records)
+        await self._books.keep(settle.job, *settle.records)
         try:
             revision = await self._books.write(settle.job, expected=stored.revision)
         except Conflict:

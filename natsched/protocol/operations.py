@@ -4,7 +4,7 @@ A crash between the write and its hint is the reconciler's to repair. No operati
 anything but a read from the leader.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -14,16 +14,19 @@ from pydantic import JsonValue
 
 from natsched.clock import Clock
 from natsched.core import changes, control, ids, specs
+from natsched.core.endings import is_kept
 from natsched.core.executions import FAILURES, Record
 from natsched.core.hints import PlanHint
-from natsched.core.jobs import ExecutionId, Job, JobId, Spec, Stored, Unreadable
+from natsched.core.jobs import ExecutionId, Job, JobId, Spec, Stored
 from natsched.core.owed import manual_hint, owed, retry_hint, takeover_hint
 from natsched.core.planning import plan_hint
 from natsched.core.schedules import Schedule
-from natsched.errors import Conflict, DocumentError, JobExists, JobNotFound, Unavailable
+from natsched.errors import Conflict, JobExists, JobNotFound, Unavailable
 from natsched.ports import Backend
+from natsched.protocol.backfilling import Backfiller
 from natsched.protocol.chaining import Chains
 from natsched.protocol.hinting import Hinter
+from natsched.protocol.reading import existing, readable
 from natsched.protocol.retrying import Retry, retrying
 from natsched.protocol.telling import tell
 from natsched.protocol.uniqueness import unique
@@ -127,7 +130,7 @@ class Operations:
         return job
 
     async def _update(self, stored: Stored, spec: Spec) -> tuple[Ensured, Job]:
-        job = _readable(stored)
+        job = readable(stored)
         change = changes.update(job, spec, self._clock.now())
         if change is None:
             await self._look_after(job, stored.revision)
@@ -138,16 +141,17 @@ class Operations:
     async def get(self, job_id: str) -> Job:
         """Read a job from the leader."""
         stored = await self._backend.jobs.read(ids.job_id(job_id))
-        return _existing(stored)
+        return existing(stored)
 
     async def remove(self, job_id: str) -> Job:
-        """Remove a job; what it runs ends unrecorded."""
+        """Remove a job and record what it keeps from running; what it runs ends unrecorded."""
         checked = ids.job_id(job_id)
 
         async def once() -> Job:
             while True:
                 stored = await self._backend.jobs.read(checked)
-                job = _existing(stored)
+                job = existing(stored)
+                await self._keep(job, changes.remove(job, self._clock.now()))
                 try:
                     await self._backend.jobs.delete(checked, expected=stored.revision)
                 except Conflict:
@@ -185,7 +189,7 @@ class Operations:
         async def once() -> ExecutionId:
             while True:
                 stored = await self._backend.jobs.read(checked)
-                job = _existing(stored)
+                job = existing(stored)
                 execution = ids.manual_execution(job.uid, new)
                 if execution in job.status.manual or execution in job.status.running:
                     return execution
@@ -209,7 +213,7 @@ class Operations:
         async def once() -> int:
             while True:
                 stored = await self._backend.jobs.read(checked)
-                job = _existing(stored)
+                job = existing(stored)
                 under_way = job.status.retries.get(wanted) or job.status.running.get(wanted)
                 if under_way is not None:
                     return under_way.attempt
@@ -226,6 +230,16 @@ class Operations:
                 return again.status.retries[wanted].attempt
 
         return await self._in_budget(once)
+
+    async def backfill(
+        self, job_id: str, start: datetime, end: datetime, *, dry_run: bool = False
+    ) -> Mapping[ExecutionId, datetime]:
+        """Ask for a run of each instant in [start, end) that is not asked for yet, and return those.
+
+        With `dry_run` they are only told.
+        """
+        checked, backfiller = ids.job_id(job_id), Backfiller(self._backend, self._clock, self._write, self._hinter)
+        return await self._in_budget(lambda: backfiller.ask(checked, start, end, dry_run=dry_run))
 
     async def cancel(self, job_id: str, execution: str, reason: str | None = None) -> Job:
         """Ask an execution to end; one that waits to begin is taken out, one whose replica is gone ends as it is."""
@@ -263,7 +277,7 @@ class Operations:
         async def once() -> Job:
             while True:
                 stored = await self._backend.jobs.read(checked)
-                job = _existing(stored)
+                job = existing(stored)
                 changed = change(job, self._clock.now())
                 if changed is None:
                     return job
@@ -276,13 +290,17 @@ class Operations:
         return await self._in_budget(once)
 
     async def _apply(self, stored: Stored, change: changes.Change) -> None:
-        for record in change.records:
-            await self._backend.history.create(record, ttl=self._retention(record))
+        await self._keep(change.job, change.records)
         revision = await self._write(change.job, expected=stored.revision)
         if change.job.status.plan.due is None:
             await self._tidy(change.job, revision)
         else:
             await self._hint(change.job, revision)
+
+    async def _keep(self, job: Job, records: Iterable[Record]) -> None:
+        for record in records:
+            if is_kept(job, record):
+                await self._backend.history.create(record, ttl=self._retention(record))
 
     async def _write(self, job: Job, *, expected: int) -> int:
         ttl = changes.ttl_of(job, self._settings.completed_retention)
@@ -326,16 +344,3 @@ class Operations:
     def _retention(self, record: Record) -> timedelta:
         failed = record.status in FAILURES
         return self._settings.failures_retention if failed else self._settings.history_retention
-
-
-def _existing(stored: Stored) -> Job:
-    if stored.job is None:
-        raise JobNotFound(f"there is no job {stored.id}", job=stored.id)
-    return _readable(stored)
-
-
-def _readable(stored: Stored) -> Job:
-    if isinstance(stored.job, Unreadable):
-        raise DocumentError(f"the document of {stored.id} cannot be read: {stored.job.reason}", field=stored.id)
-    assert stored.job is not None
-    return stored.job

@@ -13,7 +13,7 @@ from natsched.memory import MemoryBackend
 DOCUMENTED = {0, 1, 2, 3, 4, 5}
 _VERBS = [
     ["job", "list"], ["job", "show"], ["job", "ensure"], ["job", "submit"], ["job", "remove"], ["job", "pause"],
-    ["job", "resume"], ["job", "trigger"], ["execution", "list"], ["execution", "show"],
+    ["job", "resume"], ["job", "trigger"], ["job", "backfill"], ["execution", "list"], ["execution", "show"],
     ["execution", "retry"], ["execution", "cancel"], ["execution", "pause"], ["execution", "resume"],
     ["config", "check"], ["config", "show"], ["config", "reference"], ["schema", "job"],
     ["schema", "record"], ["version"], ["job"], [],
@@ -25,7 +25,7 @@ _FLAGS = [
     "--end-at", "--fixed-delay", "--skipped", "--repeated", "--tolerance", "--catch-up-limit", "--max-crashes",
     "--retry", "--max-concurrency", "--auto-pause-after", "--status", "--since", "--dead", "--reason",
     "--concurrency-key", "--scope", "--primary-only", "--priority", "--after", "--on", "--unique-key", "--unique-for",
-    "--help", "--",
+    "--from", "--to", "--dry-run", "--deadline", "--catch-up-window", "--help", "--",
 ]  # fmt: skip
 _VALUES = [
     "a.b", "10s", "100ms", "@daily", "0 3 * * *", "H H * * *", "2026-12-01T08:00:00Z", "UTC", "allow", "3", "-1", "0",

@@ -11,7 +11,8 @@ pytestmark = pytest.mark.usefixtures("stored")
 
 _ALL = (
     "--handler mail --queue slow --timeout 30s --tolerance 5m --overlap allow --delivery at_most_once "
-    "--catch-up all --catch-up-limit 7 --history failures --max-crashes 1 --metadata team=core --metadata a=b=c"
+    "--catch-up all --catch-up-limit 7 --catch-up-window 12h --deadline 10m --history failures --max-crashes 1 "
+    "--metadata team=core --metadata a=b=c"
 )
 
 
@@ -21,6 +22,7 @@ def test_every_option_of_a_job_arrives(cli: Cli) -> None:
     asked = {
         "handler": "mail", "queue": "slow", "timeout": 30.0, "tolerance": 300.0, "overlap": "allow",
         "delivery": "at_most_once", "catch_up": "all", "catch_up_limit": 7, "history": "failures",
+        "catch_up_window": 43200.0, "deadline": 600.0,
         "max_crashes": 1, "metadata": {"team": "core", "a": "b=c"}, "payload": payload,
     }  # fmt: skip
     assert {name: job[name] for name in asked} == asked

@@ -111,3 +111,52 @@ def test_ensure_of_a_file(cli: Cli, tmp_path: Path) -> None:
 
 def test_ensure_needs_an_id_or_a_file(cli: Cli) -> None:
     assert "--file" in cli.refused("job", "ensure", "--every", "1h")
+
+
+def test_a_definition_takes_a_deadline_and_a_catch_up_window(cli: Cli) -> None:
+    options = ("--deadline", "10m", "--catch-up-window", "12h", "--catch-up", "earliest")
+    job = cli.json("job", "ensure", "a", "--every", "1h", *options)["job"]
+    assert (job["deadline"], job["catch_up_window"], job["catch_up"]) == (600.0, 43200.0, "earliest")
+    lines = [" ".join(line.split()) for line in cli.ok("job", "show", "a").out.splitlines()]
+    assert {"deadline 600 s after the due", "catch up window 43200 s", "catch up earliest"} <= set(lines)
+    refused = cli.refused("job", "ensure", "a", "--every", "1h", "--catch-up", "none", "--catch-up-window", "1h")
+    assert "--catch-up-window: nothing is made up for" in refused
+    assert "--deadline: 5 s is no longer than the jitter" in cli.refused(
+        "job", "ensure", "a", "--every", "1h", "--jitter", "10s", "--deadline", "5s"
+    )
+
+
+def test_backfill_asks_once_for_each_instant(cli: Cli) -> None:
+    cli.ok("job", "ensure", "a", "--cron", "0 3 * * *")
+    range_ = ("--from", "2026-01-01T00:00:00Z", "--to", "2026-01-04T00:00:00Z")
+    dry = cli.json("job", "backfill", "a", *range_, "--dry-run")
+    assert (dry["dry_run"], len(dry["asked"]), dry["asked"][0]["due"]) == (True, 3, "2026-01-01T03:00:00Z")
+    assert cli.json("job", "show", "a")["document"]["status"]["manual"] == {}
+    lines = cli.ok("job", "backfill", "a", *range_).out.splitlines()
+    assert [line.split()[:2] for line in lines[1:]] == [[f"2026-01-0{day}", "03:00:00Z"] for day in (1, 2, 3)]
+    assert "for 2026-01-02 03:00:00Z" in cli.ok("job", "show", "a").out
+    again = cli("job", "backfill", "a", *range_)
+    assert (again.code, again.out) == (0, "")
+    assert "not asked for before" in again.err
+    assert cli.json("job", "backfill", "a", *range_) == {"job": "a", "dry_run": False, "asked": [], "ended": []}
+
+
+def test_a_backfill_that_cannot_be_is_refused(cli: Cli) -> None:
+    cli.ok("job", "ensure", "a", "--cron", "* * * * *")
+    first = ("--from", "2026-01-01T00:00:00Z")
+    assert "1,440 instants" in cli.refused("job", "backfill", "a", *first, "--to", "2026-01-02T00:00:00Z", code=1)
+    assert "lies ahead of now" in cli.refused("job", "backfill", "a", *first, "--to", "2999-01-01T00:00:00Z")
+    assert "--to" in cli.refused("job", "backfill", "a", *first, "--to", "tomorrow")
+    assert "no job nobody" in cli.refused("job", "backfill", "nobody", *first, "--to", "2026-01-01T01:00:00Z", code=4)
+    waits = ("--to", "2026-01-01T00:03:00Z", "--wait", "--timeout", "50ms")
+    ran = cli("job", "backfill", "a", *first, *waits)
+    assert ran.code == 1
+    assert "not all of 3 runs have ended within 50 ms" in ran.err
+
+
+def test_a_job_that_was_paused_or_is_complete_says_why_in_the_list(cli: Cli) -> None:
+    cli.ok("job", "pause", "billing.daily", "--reason", "stock-taking")
+    cli.ok("job", "ensure", "past", "--at", "2020-01-01T00:00:00Z")
+    text = cli.ok("job", "list").out
+    assert "stock-taking" in text
+    assert "no further instant" in text

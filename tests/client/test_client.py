@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from natsched import Cron, Ensured, Interval, InvalidJob, JobExists, JobNotFound, Once, ScheduleError
+from natsched.core.executions import ExecutionStatus
 from natsched.core.jobs import JobId
 from tests.daemon.harness import World, in_a_world
 
@@ -157,8 +158,15 @@ async def test_missed_runs_are_found_behind_many_that_ran(world: World) -> None:
 
 @in_a_world
 async def test_a_handle_on_a_removed_jobs_execution_does_not_wait_for_ever(world: World) -> None:
+    world.handler(takes=100)
+    member = await world.start()
     await world.client.ensure_job("a", Interval(hours=1), handler="h")
-    handle = await world.client.trigger_job("a")
+    running = await world.client.trigger_job("a")
+    await world.clock.sleep(1)
+    member.kill()
+    waiting = await world.client.trigger_job("a")
     await world.client.remove_job("a")
+    record = await waiting.wait(60)
+    assert (record.status, record.reason) == (ExecutionStatus.CANCELLED, "the job was removed")
     with pytest.raises(Exception, match="ended without a record"):
-        await handle.wait(60)
+        await running.wait(60)

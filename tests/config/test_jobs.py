@@ -53,6 +53,8 @@ def test_other_keywords_are_passed_on_only_where_they_are_given(tmp_path: Path) 
     payload = { user = "42", tags = [1, true] }
     metadata = { team = "core" }
     timeout = "1m30s"
+    deadline = "10m"
+    catch_up_window = "12h"
     tolerance = 5
     overlap = "allow"
     delivery = "at_most_once"
@@ -70,6 +72,8 @@ def test_other_keywords_are_passed_on_only_where_they_are_given(tmp_path: Path) 
         "payload": {"user": "42", "tags": [1, True]},
         "metadata": {"team": "core"},
         "timeout": timedelta(seconds=90),
+        "deadline": timedelta(minutes=10),
+        "catch_up_window": timedelta(hours=12),
         "tolerance": timedelta(seconds=5),
         "overlap": "allow",
         "delivery": "at_most_once",

@@ -82,7 +82,7 @@ policies: Final = st.sampled_from(
         {"overlap": overlap, "delivery": delivery, "catch_up": catch_up, "history": history}
         for overlap in ("skip", "queue", "allow")
         for delivery in ("at_least_once", "at_most_once")
-        for catch_up in ("latest", "none", "all")
+        for catch_up in ("latest", "earliest", "none", "all")
         for history in ("all", "failures", "none")
     ]
 )
@@ -91,7 +91,13 @@ policies: Final = st.sampled_from(
 @st.composite
 def specs(draw: st.DrawFn, /, schedules: st.SearchStrategy[Schedule] = schedules, **given: Any) -> Spec:
     """Any spec, but for what is `given`."""
-    paused = {"active": False, "paused_until": draw(st.none() | moments)} if draw(st.integers(0, 3)) == 3 else {}
+    paused: dict[str, Any] = {}
+    if draw(st.integers(0, 3)) == 3:
+        paused = {
+            "active": False,
+            "paused_until": draw(st.none() | moments),
+            "paused_since": draw(st.none() | moments),
+        }
     drawn = {
         "schedule": draw(schedules),
         "anchor": draw(moments),
@@ -99,6 +105,8 @@ def specs(draw: st.DrawFn, /, schedules: st.SearchStrategy[Schedule] = schedules
         "payload": draw(st.sampled_from((None, {"user": 42}))),
         "tolerance": draw(st.sampled_from((0.0, 0.25, 5.0, 60.0, 4000.0))),
         "catch_up_limit": draw(st.integers(1, 12)),
+        "catch_up_window": draw(st.sampled_from((None, None, 2000.0, 90_000.0))),
+        "deadline": draw(st.sampled_from((None, None, 3000.0, 90_000.0))),
         "max_crashes": draw(st.integers(0, 3)),
         "max_concurrency": draw(st.sampled_from((None, None, 1, 3))),
         "retry": draw(st.sampled_from((None, RetryPolicy(), RetryPolicy(max_attempts=2, base=0.0)))),

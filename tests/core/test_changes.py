@@ -111,9 +111,9 @@ def test_what_was_due_and_unclaimed_is_superseded_counted_and_recorded(
         assert superseded == passed.number
     else:
         assert superseded == 1
-    assert [(record.status, record.number, record.attempt) for record in changed.records] == (
-        [] if job.spec.history == "none" else [(ExecutionStatus.SUPERSEDED, superseded, 0)]
-    )
+    assert [(record.status, record.number, record.attempt) for record in changed.records] == [
+        (ExecutionStatus.SUPERSEDED, superseded, 0)
+    ]
     assert all(record.execution == job.execution_id(job.status.plan.n) for record in changed.records)
 
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from natsched.core.changes import update
 from natsched.core.deciding import decide
 from natsched.core.decisions import AskLeases, AskRecord, Await, Claim, Drop, HandBack, ReadAgain, Settle, Wait
 from natsched.core.documents import decode_job, encode_job
@@ -47,7 +48,7 @@ from tests.core.strategies import (
     specs,
     written,
 )
-from tests.factories import NOON, make_job, make_plan_hint, make_record, make_run_hint
+from tests.factories import NOON, make_job, make_plan_hint, make_record, make_run_hint, make_spec
 
 SECOND = timedelta(seconds=1)
 HOUR = timedelta(hours=1)
@@ -241,10 +242,13 @@ def test_whatever_a_plan_comes_to_no_instant_is_lost_and_none_is_silent(
     assert last is not None
     passed = gap(job.spec.schedule, job.status.plan.due, last, anchor=job.spec.anchor, salt=job.id)
     assert passed.last == last
-    assert left_out(after) - left_out(job) + claimed == passed.number
-    assert sum(record.number for record in decision.records) + claimed == passed.number
+    records = [record for record in decision.records if record.status is not ExecutionStatus.PAUSED]
+    in_pause = [record for record in decision.records if record not in records]
+    assert left_out(after) - left_out(job) + claimed == passed.number + sum(record.number for record in in_pause)
+    assert sum(record.number for record in records) + claimed == passed.number
+    assert all(record.due < job.status.plan.due for record in in_pause)
     assert after.status.runs == job.status.runs + claimed
-    for record in decision.records:
+    for record in records:
         assert record.attempt == 0
         assert record.status in DID_NOT_RUN
         assert record.execution == job.execution_id(job.status.plan.n)
@@ -256,7 +260,7 @@ def test_whatever_a_plan_comes_to_no_instant_is_lost_and_none_is_silent(
         assert after.status.plan.due == instant_of(job, last)
 
 
-@given(due_jobs(specs(repeating)), st.data())
+@given(due_jobs(specs(repeating, deadline=None, paused_since=None)), st.data())
 def test_a_plan_that_is_not_late_runs_as_it_is(job: Job, data: st.DataObject) -> None:
     """However far its jitter moves the start from the due; only a queue makes one run of what waited."""
     assume(job.spec.overlap != "queue")
@@ -550,6 +554,37 @@ def test_a_late_plan_under_latest_runs_its_last_instant_and_tells_of_the_others(
     assert (record.attempt, record.execution, record.status) == (0, FIRST, ExecutionStatus.COALESCED)
 
 
+def test_a_late_plan_under_earliest_runs_its_first_instant_and_settles_the_others() -> None:
+    now = NOON + 2.5 * HOUR
+    decision = decide(make_plan_hint(), facts(make_job(catch_up="earliest"), now=now))
+    assert isinstance(decision, Claim)
+    assert decision.running.due == NOON
+    assert decision.job.status.last_due == NOON + 2 * HOUR
+    assert decision.job.status.plan == Plan(n=2, due=NOON + 3 * HOUR)
+    (record,) = decision.records
+    assert (record.first, record.last, record.number) == (NOON + HOUR, NOON + 2 * HOUR, 2)
+    assert (record.status, record.reason) == (ExecutionStatus.COALESCED, "an earlier instant runs for it")
+    changed = update(decision.job, make_spec(catch_up="earliest", schedule=Interval(minutes=30)), now)
+    assert changed is not None
+    assert (changed.records, changed.job.status.plan.due) == ((), NOON + 3 * HOUR)
+
+
+@pytest.mark.parametrize("policy", ["latest", "earliest"])
+def test_skipping_what_would_be_caught_up_tells_of_all_of_it_as_skipped(policy: str) -> None:
+    job = running_job(due=NOON, catch_up=policy)
+    decision = resolve(make_plan_hint(n=2), facts(job, now=NOON + 3.5 * HOUR), live=LIVES)
+    assert isinstance(decision, Settle)
+    (record,) = decision.records
+    assert (record.status, record.first, record.last, record.number) == (
+        ExecutionStatus.SKIPPED,
+        NOON,
+        NOON + 3 * HOUR,
+        4,
+    )
+    assert decision.job.status.last_due == NOON + 3 * HOUR
+    assert decision.job.status.plan == Plan(n=3, due=NOON + 4 * HOUR)
+
+
 @pytest.mark.parametrize(
     ("late", "runs"), [(0.9, True), (5.0, True), (29.9, True), (30.1, False), (3599.0, False), (3601.0, True)]
 )
@@ -713,9 +748,9 @@ def test_the_end_of_a_dead_run_plans_the_next_of_a_fixed_delay(live: Mapping[Lea
     assert decision.job.status.plan == Plan(n=3, due=NOON + 2 * HOUR)
 
 
-@pytest.mark.parametrize(("history", "kept"), [("all", 1), ("failures", 1), ("none", 0)])
-def test_a_history_of_failures_keeps_what_did_not_run(history: str, kept: int) -> None:
+@pytest.mark.parametrize("history", ["all", "failures", "none"])
+def test_whatever_is_kept_a_decision_tells_of_what_does_not_run(history: str) -> None:
     decision = decide(make_plan_hint(), facts(make_job(history=history), now=NOON + 2 * HOUR))
     assert isinstance(decision, Claim)
-    assert len(decision.records) == kept
+    assert [record.number for record in decision.records] == [2]
     assert decision.job.status.counts == {ExecutionStatus.COALESCED: 2}

@@ -41,9 +41,10 @@ def test_every_status_is_reached_from_planned_and_every_event_happens_somewhere(
 
 
 def test_what_did_not_run_was_never_claimed() -> None:
-    assert {
-        TRANSITIONS[S.PLANNED][event] for event in TRANSITIONS[S.PLANNED] if event not in {E.CLAIM, E.CANCEL}
-    } == DID_NOT_RUN
+    assert {TRANSITIONS[S.PLANNED][event] for event in TRANSITIONS[S.PLANNED] if event != E.CLAIM} == {
+        *DID_NOT_RUN,
+        S.CANCELLED,
+    }
     assert not DID_NOT_RUN & set(TRANSITIONS[S.RUNNING].values())
 
 
@@ -67,5 +68,9 @@ def test_a_record_knows_its_lag_and_its_duration() -> None:
     started, ended = NOON + timedelta(milliseconds=3), NOON + timedelta(seconds=2)
     record = make_record(started_at=started, ended_at=ended)
     assert (record.lag, record.duration) == (0.003, 1.997)
+    assert not record.did_not_run
+    assert make_record(status=S.CANCELLED, attempt=0).did_not_run
+    assert not make_record(status=S.CANCELLED, started_at=started).did_not_run
+    assert all(make_record(status=status, attempt=0).did_not_run for status in DID_NOT_RUN)
     skipped = make_record(attempt=0, status=S.SKIPPED, ended_at=ended)
     assert (skipped.lag, skipped.duration) == (None, None)

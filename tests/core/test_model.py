@@ -45,6 +45,8 @@ def job_specs(draw: st.DrawFn) -> Spec:
         "schedule": draw(schedules),
         "catch_up_limit": draw(st.sampled_from((1, 3))),
         "tolerance": draw(st.sampled_from((0.5, 30.0))),
+        "deadline": draw(st.sampled_from((None, None, 4.5, 40.0))),
+        "catch_up_window": draw(st.sampled_from((None, None, 2.0, 30.0))),
         "max_crashes": draw(st.sampled_from((0, 1, 3))),
         **draw(policies),
     }
@@ -179,6 +181,11 @@ class Scheduler(RuleBasedStateMachine):
     def a_client_asks_for_a_run(self, luck: Luck) -> None:
         if self.world.job is not None:
             self.world.trigger(self.world.job, luck)
+
+    @rule(luck=lucks, back=st.sampled_from((9, 40)))
+    def a_client_asks_for_what_is_past(self, luck: Luck, back: int) -> None:
+        if self.world.job is not None:
+            self.world.backfill(self.world.job, timedelta(seconds=back), luck)
 
     @rule(spec=job_specs(), luck=lucks)
     def a_client_removes_and_creates(self, spec: Spec, luck: Luck) -> None:

@@ -1,4 +1,4 @@
-"""Plans: what the catch-up policies make of a gap, completion, and the plan after a change."""
+"""Plans: the next run, completion, and the plan after a change."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -8,87 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from natsched.core.executions import ExecutionStatus
 from natsched.core.jobs import ExecutionId, Job, Manual, Plan, Running, Spec, Status
-from natsched.core.planning import LATE, next_plan, plan_hint, replan, same_work, settle, start_of, take
-from natsched.core.schedules import Interval, Once, gap, instants
-from tests.core.strategies import due_jobs, instant_of, jobs, moments, repeating, specs, times
+from natsched.core.planning import next_plan, plan_hint, replan, same_work, settle
+from natsched.core.schedules import Interval, Once, instants
+from tests.core.strategies import due_jobs, instant_of, jobs, moments, specs
 from tests.factories import NOON, make_job, make_spec
 
 HOUR = timedelta(hours=1)
 
 
-def number_of(job: Job, first: Any, until: Any) -> int:
-    return gap(job.spec.schedule, first, until, anchor=job.spec.anchor, salt=job.id).number
-
-
 # Properties
-
-
-@given(due_jobs(specs(repeating)), st.data())
-def test_what_runs_and_what_is_left_out_are_all_instants_to_the_next_due(job: Job, data: st.DataObject) -> None:
-    due = job.status.plan.due
-    assert due is not None
-    now = data.draw(times(job))
-    taken = take(job, now)
-    last = taken.due or (taken.left_out.last if taken.left_out else due)
-    left = 0 if taken.left_out is None else taken.left_out.number
-    assert left + (taken.due is not None) == number_of(job, due, last)
-    if taken.left_out is not None:
-        assert taken.left_out.first == due
-        assert taken.left_out.last < last or taken.due is None
-    assert instant_of(job, taken.after) == instant_of(job, last)
-
-
-@given(due_jobs(specs(repeating, catch_up="latest")), st.data())
-def test_latest_runs_the_last_instant_not_after_now(job: Job, data: st.DataObject) -> None:
-    due = job.status.plan.due
-    assert due is not None
-    now = data.draw(times(job))
-    taken = take(job, now)
-    assert taken.due is not None
-    if now - start_of(job, due) > LATE:
-        assert taken.due <= now
-        following = instant_of(job, taken.due)
-        assert following is None or following > now
-        assert taken.status is ExecutionStatus.COALESCED
-
-
-@given(due_jobs(specs(repeating, catch_up="none")), st.data())
-def test_none_runs_nothing_that_is_later_than_its_tolerance(job: Job, data: st.DataObject) -> None:
-    now = data.draw(times(job))
-    taken = take(job, now)
-    if taken.due is None:
-        following = instant_of(job, taken.after)
-        assert following is None or following > now
-        assert taken.status is ExecutionStatus.MISSED
-    else:
-        assert (now - start_of(job, taken.due)).total_seconds() <= job.spec.tolerance
-
-
-@given(due_jobs(specs(repeating, catch_up="all")), st.data())
-def test_all_makes_up_for_no_more_than_its_limit(job: Job, data: st.DataObject) -> None:
-    due = job.status.plan.due
-    assert due is not None
-    now = data.draw(times(job))
-    taken = take(job, now)
-    assert taken.due is not None
-    if now - start_of(job, due) <= LATE:
-        assert taken.due == due
-        return
-    limit = job.spec.catch_up_limit
-    assert number_of(job, taken.due, now) == min(limit, number_of(job, due, now))
-    if taken.due != due:
-        assert taken.status is ExecutionStatus.MISSED
-
-
-def test_all_counts_its_limit_over_the_repeated_hour_too() -> None:
-    """A search by halves must find the one instant, also where instants lie close or far apart."""
-    job = make_job(schedule=Interval(milliseconds=100), catch_up="all", catch_up_limit=3)
-    taken = take(job, NOON + timedelta(days=300, milliseconds=50))
-    assert taken.due == NOON + timedelta(days=300, milliseconds=-200)
-    assert taken.left_out is not None
-    assert taken.left_out.number == 300 * 864_000 - 2
 
 
 @given(jobs(), moments)

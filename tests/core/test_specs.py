@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from natsched.core.changes import create
 from natsched.core.documents import decode_job, encode_job
 from natsched.core.jobs import MAX_PAYLOAD, JobId, Spec
+from natsched.core.schedules import Interval
 from natsched.core.specs import MAX_DEPTH, OPTIONS, JobOptions, check_payload, make_spec
 from natsched.core.targets import Http, Shell
 from natsched.errors import InvalidJob
@@ -68,6 +69,11 @@ def test_durations_are_seconds() -> None:
         ({"timeout": float("inf")}, "timeout: inf s is no time limit"),
         ({"timeout": float("nan")}, "timeout: nan s is no time limit"),
         ({"tolerance": -1}, "tolerance: -1.0 s is no tolerance"),
+        ({"deadline": 0}, "deadline: 0 s is out of range: take more than 0 and up to 31536000, or None for none"),
+        ({"deadline": float("nan")}, "deadline: nan s is out of range"),
+        ({"catch_up_window": 1e9}, "catch_up_window: 1e+09 s is out of range"),
+        ({"catch_up_window": 5, "catch_up": "none"}, 'catch_up_window: nothing is made up for with catch_up "none"'),
+        ({"catch_up": "first"}, "catch_up: Input should be 'latest', 'earliest', 'none' or 'all'"),
         ({"catch_up_limit": 0}, "catch_up_limit: 0 is too few: take 1 or more"),
         ({"max_crashes": -1}, "max_crashes: -1 is too few: take 0 or more"),
         (
@@ -108,6 +114,13 @@ def test_durations_are_seconds() -> None:
 )
 def test_a_refusal_names_the_field_and_the_cure(options: dict[str, Any], message: str) -> None:
     assert message in str(refusal(**options))
+
+
+def test_a_deadline_has_to_be_longer_than_the_jitter() -> None:
+    with pytest.raises(InvalidJob, match="deadline: 30 s is no longer than the jitter of 30 s"):
+        make_spec(Interval(hours=1, jitter=30), anchor=NOON, deadline=30)
+    spec = make_spec(Interval(hours=1, jitter=30), anchor=NOON, deadline=timedelta(seconds=31), catch_up_window=9)
+    assert (spec.deadline, spec.catch_up_window) == (31.0, 9.0)
 
 
 def test_what_is_no_schedule_is_refused() -> None:

@@ -13,6 +13,8 @@ from enum import Enum
 from typing import Final, TypeAlias
 
 from natsched.core import changes
+from natsched.core.backfilling import backfill, instants_to_run, is_under_way
+from natsched.core.deadlines import too_late
 from natsched.core.deciding import decide
 from natsched.core.decisions import AskLeases, AskRecord, Await, Claim, Drop, HandBack, ReadAgain, Settle, Wait
 from natsched.core.endings import Outcome, finish, holds, is_kept, record_of, release
@@ -288,8 +290,9 @@ class World:
         while claim.start > self.now and not replica.stopping:
             yield claim.start
         yield None
-        started_at = None
-        if self.may_go_on(replica, claim) and not replica.stopping:
+        started_at, deadline = None, claim.running.deadline
+        expired = deadline is not None and deadline <= self.now
+        if self.may_go_on(replica, claim) and not replica.stopping and not expired:
             started_at = self.now
             self.ledger.started(claim, job, self.now)
             luck = yield self.now + self.takes
@@ -298,7 +301,9 @@ class World:
             self.nak(message, ACK_WAIT)
             return
         outcome = self.outcome(replica, job, started_at, luck)
-        if outcome.status is ExecutionStatus.FAILED:
+        if expired and not replica.stopping:
+            outcome = too_late(self.now)
+        if outcome.status in (ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT):
             outcome = judged(job, claim.execution, claim.running, outcome, Failure())
         record = record_of(job, claim.execution, claim.running, outcome, replica=replica.name)
         if is_kept(job, record):
@@ -404,6 +409,26 @@ class World:
         assert revision is not None
         self.ledger.asked.add(execution)
         self.hint(manual_hint(asked, execution, revision), luck)
+
+    def backfill(self, job: Job, back: timedelta, luck: Luck) -> None:
+        """Ask for all instants of the last so many seconds, but for what is asked for or recorded already."""
+        if job.spec.fixed_delay is not None:
+            return
+        instants = instants_to_run(job, self.now - back, self.now, self.now)
+        recorded = {execution for execution, _ in self.records}
+        wanted = {
+            execution: due
+            for execution, due in instants.items()
+            if not is_under_way(job, execution) and execution not in recorded
+        }
+        if not wanted:
+            return
+        asked = backfill(job, wanted, self.now)
+        revision = self.write(asked, expected=self.stored.revision)
+        assert revision is not None
+        self.ledger.asked |= wanted.keys()
+        for execution in wanted:
+            self.hint(manual_hint(asked, execution, revision), luck)
 
     # What the reconciler does
 
