@@ -86,7 +86,7 @@ def test_a_change_can_be_read_again(change: tuple[Job, Job | None, datetime]) ->
         assert decode_job(encode_job(after), key=JOB) == after
 
 
-@given(due_jobs(), asked, st.data())
+@given(due_jobs(specs(paused_since=None)), asked, st.data())
 def test_what_was_due_and_unclaimed_is_superseded_counted_and_recorded(
     job: Job, wanted: Spec, data: st.DataObject
 ) -> None:

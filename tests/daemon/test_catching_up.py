@@ -1,5 +1,6 @@
 """What was not run in time: caught up with, given up, or asked for afterwards; and always told of."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -172,7 +173,9 @@ async def test_a_backfill_runs_each_instant_once_in_order_however_often_it_is_as
     assert {record.lag for record in records} == {None}
     starts = world.offsets("a")
     assert all(later - earlier >= 1.0 for earlier, later in pairwise(starts))
-    assert await world.client.backfill_job("a", start, end + timedelta(seconds=1)) != []
+    assert await world.client.backfill_job("a", start, end) == []
+    (later,) = await world.client.backfill_job("a", start, end + timedelta(seconds=1))
+    assert later.due == end
 
 
 @in_a_world
@@ -228,6 +231,7 @@ async def test_what_falls_due_in_a_pause_is_shown_while_it_lasts_and_recorded_wh
     (record,) = await world.client.executions("a", missed=True)
     assert (record.number, record.execution) == (4, shown["a"].execution)
     assert (await world.client.resume_job("b")).counts == {S.PAUSED: 5}
+    assert await world.client.executions("b", missed=True) == []
 
 
 @in_a_world
@@ -276,5 +280,23 @@ async def test_a_handle_is_not_misled_by_what_was_left_out_for_its_run(world: Wo
     await world.clock.sleep(2)
     (call,) = world.calls
     assert told(world) == [(S.COALESCED, 2)]
+    with pytest.raises(TimeoutError):
+        await world.client.execution("a", call.execution_id).wait(8)
     assert (await world.client.execution("a", call.execution_id).wait(60)).status is S.OK
     assert [record.status for record in await world.client.executions("a", missed=True)][-1] is S.COALESCED
+
+
+@in_a_world
+async def test_a_handle_takes_no_record_of_a_decision_that_was_not_written(world: World) -> None:
+    world.handler(takes=20)
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h", history="failures")
+    await world.clock.sleep(35)
+    handle = await world.client.trigger_job("a")
+    await world.start()
+    await world.clock.sleep(1)
+    (coalesced,) = await world.client.executions("a", missed=True)
+    stale = replace(coalesced, execution=handle.execution_id, status=S.EXPIRED, manual=True)
+    await world.backend.history.create(stale, ttl=timedelta(days=1))
+    assert (await handle.wait(60)).status is S.OK
+    with pytest.raises(ExecutionFailed):  # it ended well, of which this history keeps nothing
+        await world.client.execution("a", coalesced.execution).wait(60)
