@@ -7,7 +7,7 @@ from natsched.client.views import JobPage, JobView
 from natsched.core.backoff import RetryPolicy
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.core.schedules import Cron, Interval, Once
-from natsched.core.targets import Http, Shell
+from natsched.core.targets import Http, NatsRequest, Publish, Shell
 from natsched.embedding import embed
 from natsched.errors import (
     BackendError,
@@ -59,9 +59,11 @@ __all__ = [
     "JobPage",
     "JobView",
     "LockLost",
+    "NatsRequest",
     "NatschedError",
     "Once",
     "PermissionDenied",
+    "Publish",
     "Record",
     "Registry",
     "Retry",

@@ -33,12 +33,12 @@ _specs: Final = TypeAdapter(Spec)
 class JobOptions(TypedDict, total=False):
     """What may be said of a job besides its id and schedule.
 
-    `handler`: the name it is registered under. `target`: a `Shell` or `Http` instead, or its fields. `queue`: the
-    class of work it belongs to. `payload`, `metadata`: JSON that the handler sees, 64 KiB together. `timeout`,
-    `tolerance`: seconds or a timedelta. `overlap`, `delivery`, `catch_up`, `history`: policies. `catch_up_limit`:
-    how many missed runs `all` makes up for at most. `max_crashes`: how many replicas may die on one execution
-    before it is given up. `retry`: a `RetryPolicy` or its fields. `auto_pause_after`: how many executions in a
-    row may fail for good before the job pauses itself.
+    `handler`: the name it is registered under. `target`: a `Shell`, `Http`, `NatsRequest` or `Publish` instead, or
+    its fields. `queue`: the class of work it belongs to. `payload`, `metadata`: JSON that the handler sees, 64 KiB
+    together. `timeout`, `tolerance`: seconds or a timedelta. `overlap`, `delivery`, `catch_up`, `history`: policies.
+    `catch_up_limit`: how many missed runs `all` makes up for at most. `max_crashes`: how many replicas may die on
+    one execution before it is given up. `retry`: a `RetryPolicy` or its fields. `auto_pause_after`: how many
+    executions in a row may fail for good before the job pauses itself.
     """
 
     handler: str | None

@@ -69,7 +69,7 @@ class Replica:
             about=_about(options),
             random=random,
         )
-        self._targets = Targets(registry, options.targets)
+        self._targets = Targets(registry, options.targets, backend.messages)
         executor = Executor(
             self._targets,
             clock,
