@@ -75,6 +75,8 @@ def make_spec(schedule: Schedule, *, anchor: datetime, **options: Unpack[JobOpti
     for name in ("timeout", "tolerance"):
         if isinstance(values.get(name), timedelta):
             values[name] = values[name].total_seconds()
+    if isinstance(values.get("target"), Target):
+        values["target"] = {item.name: getattr(values["target"], item.name) for item in fields(values["target"])}
     try:
         spec = _specs.validate_python({"schedule": schedule, "anchor": anchor, **values}, strict=False)
     except ValidationError as error:

@@ -79,7 +79,7 @@ class Names:
         return None
 
     def cancel(self, execution: str, attempt: int) -> str:
-        """Return the subject that tells an attempt's worker to stop; it is not below `prefix`, so not in the stream."""
+        """Return the subject that tells an attempt's worker to stop: not below `prefix`, so not in the stream."""
         return f"{self.prefix}-cancel.{execution}.{attempt}"
 
     def is_own(self, subject: str) -> bool:
