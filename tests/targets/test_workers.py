@@ -17,23 +17,12 @@ from natsched.memory.messages import Heard, MemoryMessages
 from natsched.memory.timers import Timers
 from natsched.targets.calling import Caller, Ended
 from natsched.targets.context import Context
-from natsched.targets.control import Control
 from natsched.targets.workers import WorkerCaller
 from tests.factories import NOON
+from tests.targets.attention import Attentive
 from tests.virtual import VirtualClock, run_virtual, virtual_time
 
 CANCEL = "scheduler-cancel.U-1.2"
-
-
-class Attentive(Control):
-    """Keeps what a run says."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.told: list[tuple[str, JsonValue]] = []
-
-    def check_in(self, text: str, data: JsonValue) -> None:
-        self.told.append((text, data))
 
 
 def start_soon(tasks: TaskGroup, work: Callable[[Heard], Coroutine[Any, Any, None]], heard: Heard) -> None:

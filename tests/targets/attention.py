@@ -1,0 +1,16 @@
+"""Someone who listens to what a run says."""
+
+from pydantic import JsonValue
+
+from natsched.targets.control import Control
+
+
+class Attentive(Control):
+    """Keeps what a run says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[str, JsonValue]] = []
+
+    def check_in(self, text: str, data: JsonValue) -> None:
+        self.told.append((text, data))
