@@ -164,6 +164,10 @@ class Locks(Protocol):
         """Give the key back; `Conflict` if it is held no more."""
         ...
 
+    async def put(self, key: str, value: bytes, *, ttl: timedelta) -> None:
+        """Set a key that is nobody's lock: the last writer's value stays, for `ttl`."""
+        ...
+
     async def get(self, key: str) -> tuple[bytes, int] | None:
         """Read value and revision from the leader; None if nobody holds the key."""
         ...
@@ -177,6 +181,10 @@ class Locks(Protocol):
 
         An empty string means: the view was lost for a while, something may have been overseen.
         """
+        ...
+
+    def settings(self, prefix: str) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Follow the keys at and below `prefix` that are set; otherwise as `endings`."""
         ...
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final, get_args
 import typer
 
 from natsched.config import read_job
-from natsched.core.jobs import CatchUp, DeliveryMode, HistoryMode, Overlap
+from natsched.core.jobs import CatchUp, DeliveryMode, HistoryMode, Overlap, Priority, Scope
 from natsched.core.zones import Repeated, Skipped
 from natsched.errors import ConfigError, InvalidJob
 
@@ -73,6 +73,14 @@ class What:
     max_concurrency: Annotated[
         int | None, _option("--max-concurrency", "N", "How many runs at once, in the whole cluster.", _HOW)
     ] = None
+    concurrency_key: Annotated[
+        str | None, _option("--concurrency-key", "KEY", "Of the jobs with this key one runs at a time.", _HOW)
+    ] = None
+    scope: Annotated[str | None, _choice("--scope", Scope, "One replica runs it, or every one.", _HOW)] = None
+    primary_only: Annotated[
+        bool, typer.Option("--primary-only", help="Only the primary replica runs it.", rich_help_panel=_HOW)
+    ] = False
+    priority: Annotated[str | None, _choice("--priority", Priority, "Which go first where many wait.", _HOW)] = None
     delivery: Annotated[str | None, _choice("--delivery", DeliveryMode, "When a replica dies in a run.", _HOW)] = None
     catch_up: Annotated[str | None, _choice("--catch-up", CatchUp, "Which missed runs are made up for.", _HOW)] = None
     catch_up_limit: Annotated[int | None, _option("--catch-up-limit", "N", "How many of them, with all.", _HOW)] = (

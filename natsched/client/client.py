@@ -143,6 +143,23 @@ class Client:
         question = Question(job=job, execution=execution, statuses=statuses, since=since, limit=limit)
         return await find(self._backend, question)
 
+    async def cancel_execution(self, job: str, execution: str, *, reason: str | None = None) -> ExecutionHandle:
+        """Ask an execution to end; await the handle for its end.
+
+        A coroutine is cancelled, a command gets SIGTERM, a plain function sees `ctx.cancelled`. One that only
+        waits to begin, or for another attempt, is taken out at once.
+        """
+        await self._operations.cancel(job, execution, reason)
+        return ExecutionHandle(self._backend, job, execution)
+
+    async def pause_execution(self, job: str, execution: str) -> None:
+        """Have a running execution wait when it comes to its next `await ctx.checkpoint()`."""
+        await self._operations.hold(job, execution, paused=True)
+
+    async def resume_execution(self, job: str, execution: str) -> None:
+        """Let an execution that was paused go on."""
+        await self._operations.hold(job, execution, paused=False)
+
     async def retry_execution(self, job: str, execution: str) -> ExecutionHandle:
         """Ask for one more attempt of an execution that failed, now and whatever its job's retry policy."""
         attempt = await self._operations.retry(job, execution)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import anyio
 
-from natsched.core.executions import FINAL, Record
+from natsched.core.executions import FINAL, ExecutionStatus, Record
 from natsched.core.jobs import ExecutionId, Job, JobId
 from natsched.errors import ExecutionFailed
 from natsched.ports import Backend
@@ -66,4 +66,6 @@ class ExecutionHandle:
             )
 
     def _is_end(self, record: Record) -> bool:
+        if record.status is ExecutionStatus.CANCELLED and not record.attempt:
+            return True  # before it began
         return record.status in FINAL and record.attempt >= self._attempt

@@ -1,15 +1,17 @@
 """Looking through the history for records of some kind."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
-from natsched.core.executions import DID_NOT_RUN, ExecutionStatus, Record
+from natsched.core.documents import decode_check_in
+from natsched.core.executions import DID_NOT_RUN, CheckIn, ExecutionStatus, Record
 from natsched.core.ids import job_id
 from natsched.core.jobs import Job, Stored
 from natsched.errors import InvalidJob
 from natsched.ports import Backend
+from natsched.protocol.telling import CHECK_IN, note
 
 _FARTHEST: Final = 100_000
 
@@ -46,9 +48,16 @@ async def find(backend: Backend, question: Question) -> Sequence[Record]:
     found: list[Record] = []
     if question.job is not None:
         stored = await backend.jobs.read(job_id(question.job))
-        found += filter(lambda record: _is_asked_for(record, question), _running(stored))
+        running = [record for record in _running(stored) if _is_asked_for(record, question)]
+        found += [replace(record, check_in=await _check_in(backend, record)) for record in running]
     found += await _recorded(backend, question)
     return found[: question.limit]
+
+
+async def _check_in(backend: Backend, record: Record) -> CheckIn | None:
+    """Return what a running execution said last."""
+    told = await backend.locks.get(note(record.job, record.execution, CHECK_IN))
+    return None if told is None else decode_check_in(told[0])
 
 
 async def _recorded(backend: Backend, question: Question) -> Sequence[Record]:
@@ -106,6 +115,7 @@ def _running(stored: Stored) -> list[Record]:
             queue=job.spec.queue,
             replica=entry.lease.split(".")[1] if entry.lease else None,
             manual=entry.manual,
+            reason=entry.cancel or ("paused" if entry.paused else None),
         )
         for execution, entry in job.status.running.items()
     ]

@@ -16,7 +16,7 @@ from natsched.config.render import shipped
 from natsched.config.sources import Layer, Origins, read_toml
 from natsched.core.backoff import MAX_ATTEMPTS, Backoff
 from natsched.core.ids import job_id
-from natsched.core.jobs import MAX_RUNNING, CatchUp, DeliveryMode, HistoryMode, Overlap
+from natsched.core.jobs import MAX_RUNNING, CatchUp, DeliveryMode, HistoryMode, Overlap, Priority, Scope
 from natsched.core.schedules import Cron, Interval, Once, Schedule
 from natsched.core.specs import OPTIONS, JobOptions, make_spec
 from natsched.errors import InvalidJob, ScheduleError
@@ -132,6 +132,10 @@ class JobTable(ScheduleTable):
     tolerance: Annotated[Duration, lasting("0s", "365d")] | None = None
     overlap: Overlap = "skip"
     max_concurrency: Annotated[Count, Field(ge=1, le=MAX_RUNNING)] | None = None
+    concurrency_key: Text | None = None
+    scope: Scope = "one"
+    primary_only: bool = False
+    priority: Priority = "normal"
     delivery: DeliveryMode = "at_least_once"
     catch_up: CatchUp = "latest"
     catch_up_limit: Annotated[Count, Field(ge=1)] | None = None

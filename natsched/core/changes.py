@@ -3,7 +3,7 @@
 None means that nothing differs and nothing is to be written.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -80,8 +80,9 @@ def trigger(job: Job, execution: ExecutionId, payload: JsonValue, now: datetime)
     return replace(job, status=replace(job.status, manual=manual, completed=None))
 
 
-def retry(job: Job, last: Record, now: datetime) -> Job:
-    """Ask for one more attempt of an execution whose last record is `last`; the plan is not touched."""
+def retry(job: Job, records: Iterable[Record], now: datetime) -> Job:
+    """Ask for one more attempt of an execution that has these records; the plan is not touched."""
+    last = _latest(records)
     execution = ExecutionId(last.execution)
     if last.uid != job.uid:
         raise InvalidJob(
@@ -94,6 +95,15 @@ def retry(job: Job, last: Record, now: datetime) -> Job:
     again = Retrying(attempt=last.attempt + 1, at=now, due=last.due, manual=True, payload=last.payload)
     retries = {**job.status.retries, execution: again}
     return replace(job, status=replace(job.status, retries=retries, completed=None))
+
+
+def _latest(records: Iterable[Record]) -> Record:
+    """Return the record of the last attempt; one that waited for another when it was cancelled, as cancelled."""
+    by_attempt = sorted(records, key=lambda record: record.attempt)
+    first, last = by_attempt[0], by_attempt[-1]
+    if last.status is ExecutionStatus.RETRYING and first.status is ExecutionStatus.CANCELLED:
+        return replace(last, status=first.status)
+    return last
 
 
 def _replanned(old: Job, changed: Job, now: datetime) -> Change:

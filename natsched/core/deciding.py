@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+from natsched.core.control import cancelled
 from natsched.core.decisions import (
     AskLeases,
     Claim,
     Decision,
+    Displace,
     Drop,
     HandBack,
     ReadAgain,
@@ -28,6 +30,7 @@ from natsched.core.jobs import (
     MAX_RUNNING,
     ExecutionId,
     Job,
+    LeaseId,
     Plan,
     Retrying,
     Running,
@@ -35,6 +38,7 @@ from natsched.core.jobs import (
     Stored,
     Unreadable,
 )
+from natsched.core.placing import claimed, parts, place
 from natsched.core.planning import (
     Take,
     awake,
@@ -47,7 +51,7 @@ from natsched.core.planning import (
     under_way,
 )
 from natsched.core.schedules import Gap
-from natsched.core.takeovers import RUNNING_ELSEWHERE, decide_running
+from natsched.core.takeovers import RUNNING_ELSEWHERE, bury, decide_running
 
 
 def decide(hint: Hint, facts: Facts) -> Decision:
@@ -98,31 +102,41 @@ def _decide_plan(job: Job, facts: Facts) -> Decision:
     if is_full(job, others):
         if facts.now < start:
             return Wait(until=start)
-        if job.spec.overlap == "queue":
-            return wait_for(others, facts, "waits for the run before it")
-        return _skip(job, taken, facts)
-    if len(job.status.running) >= MAX_RUNNING:
+        match job.spec.overlap:
+            case "queue":
+                return wait_for(others, facts, "waits for the run before it")
+            case "replace":
+                return _displace(job, others, taken.due, facts)
+            case _:
+                return _skip(job, taken, facts)
+    places = place(job, facts)
+    if not isinstance(places, tuple):
+        return places
+    if len(job.status.running) + len(places) > MAX_RUNNING:
         return hand_back(facts, "too many executions are running")
-    return _claim_plan(job, taken, start, facts)
+    return _claim_plan(job, taken, start, places, facts)
 
 
-def _claim_plan(job: Job, taken: Take, start: datetime, facts: Facts) -> Claim:
+def _displace(job: Job, others: frozenset[ExecutionId], due: datetime, facts: Facts) -> Decision:
+    """Ask those that run to end; once they were, wait for their ends."""
+    tell = {entry.lease for key in others if (entry := job.status.running[key]).cancel is None and entry.lease}
+    if not tell:
+        return wait_for(others, facts, "waits for the run that it replaces")
+    changed = cancelled(job, others, f"replaced by the run due at {due.isoformat()}")
+    return Displace(job=changed, tell=tuple(sorted(tell)))
+
+
+def _claim_plan(job: Job, taken: Take, start: datetime, places: tuple[LeaseId, ...], facts: Facts) -> Claim | Settle:
     assert taken.due is not None
     status = job.status
     execution = job.execution_id(status.plan.n)
     entry = Running(lease=facts.lease, token=facts.stored.revision, due=taken.due, delivery=facts.delivery)
     traceless = job.spec.leaves_no_trace
     counts, records = _left_out(job, taken, facts.now)
-    running = status.running if traceless else {**status.running, execution: entry}
-    return Claim(
-        job=_moved(job, taken.due, taken, counts, facts.now, running=running, runs=status.runs + 1),
-        execution=execution,
-        running=entry,
-        start=start,
-        records=records,
-        traceless=traceless,
-        rehint=True,
-    )
+    entries = parts(execution, entry, places, facts)
+    running = status.running if traceless else {**status.running, **entries}
+    moved = _moved(job, taken.due, taken, counts, facts.now, running=running, runs=status.runs + 1)
+    return claimed(moved, execution, entries, start, records=records, traceless=traceless, rehint=True)
 
 
 def _miss(job: Job, taken: Take, facts: Facts) -> Settle:
@@ -224,7 +238,17 @@ def _decide_retry(job: Job, execution: ExecutionId, again: Retrying, facts: Fact
         manual=again.manual,
         payload=again.payload,
     )
-    return _claim_waiting(job, replace(job.status, retries=retries), execution, entry, again.at, facts)
+    left = replace(job.status, retries=retries)
+    if again.lease is None:
+        return _claim_waiting(job, left, execution, entry, again.at, facts)
+    alive = again.lease == facts.lease or facts.leases.get(again.lease)
+    if alive is None:
+        return AskLeases(leases=frozenset({again.lease}))
+    entry = replace(entry, lease=again.lease, assigned=again.lease != facts.lease)
+    claims = replace(job, status=replace(left, running={**left.running, execution: entry}))
+    if not alive:
+        return bury(claims, execution, Event.HOLDER_DIED_AT_MOST_ONCE, "its replica is gone", facts)
+    return claimed(claims, execution, {execution: entry}, again.at)
 
 
 def _claim_waiting(
@@ -236,7 +260,11 @@ def _claim_waiting(
         return others
     if is_full(job, others):
         return wait_for(others, facts, "another execution is running")
-    if len(job.status.running) >= MAX_RUNNING:
+    places = place(job, facts)
+    if not isinstance(places, tuple):
+        return places
+    if len(job.status.running) + len(places) > MAX_RUNNING:
         return hand_back(facts, "too many executions are running")
-    status = replace(left, running={**left.running, execution: entry})
-    return Claim(job=replace(job, status=status), execution=execution, running=entry, start=start)
+    entries = parts(execution, entry, places, facts)
+    status = replace(left, running={**left.running, **entries})
+    return claimed(replace(job, status=status), execution, entries, start)

@@ -14,7 +14,8 @@ class Claim:
 
     `records` tell what does not run, and are created before the write. `running` is the entry of the
     execution; where `traceless` it is in no document: the run leaves nothing to finish. With `rehint` the
-    plan's hint is owed: it moved, or whoever moved it may have died before hinting.
+    plan's hint is owed: it moved, or whoever moved it may have died before hinting. `tell` are replicas that
+    the write gives a part in it.
     """
 
     job: Job
@@ -24,15 +25,28 @@ class Claim:
     records: tuple[Record, ...] = ()
     traceless: bool = False
     rehint: bool = False
+    tell: tuple[LeaseId, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settle:
-    """Write `job` in place of what was read; nothing runs. Then the hint has done its work."""
+    """Write `job` in place of what was read; nothing runs here. Then the hint has done its work.
+
+    `tell` are replicas that the write gives something to run.
+    """
 
     job: Job
     reason: str
     records: tuple[Record, ...] = ()
+    tell: tuple[LeaseId, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Displace:
+    """Write `job`, in which runs are asked to end, tell their replicas (`tell`) and decide anew."""
+
+    job: Job
+    tell: tuple[LeaseId, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +92,13 @@ class AskLeases:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskReplicas:
+    """Which replicas serve the queue, and which is the primary, is not known: look and decide anew."""
+
+    queue: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AskRecord:
     """The holder of the execution is gone: see whether it left a record, and decide anew."""
 
@@ -85,4 +106,5 @@ class AskRecord:
     attempt: int
 
 
-Decision: TypeAlias = Claim | Settle | Wait | Await | HandBack | Drop | ReadAgain | AskLeases | AskRecord
+Question: TypeAlias = AskLeases | AskReplicas | AskRecord
+Decision: TypeAlias = Claim | Settle | Displace | Wait | Await | HandBack | Drop | ReadAgain | Question

@@ -9,12 +9,13 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from natsched.core.executions import Record
+from natsched.core.executions import CheckIn, Record
 from natsched.core.jobs import Job, Unreadable
 from natsched.errors import DocumentError
 
 _jobs: Final = TypeAdapter(Job)
 _records: Final = TypeAdapter(Record)
+_check_ins: Final = TypeAdapter(CheckIn)
 
 
 def encode_job(job: Job) -> bytes:
@@ -52,6 +53,19 @@ def decode_record(data: bytes) -> Record:
         return _records.validate_json(data)
     except ValidationError as error:
         raise _explain(data, error) from error
+
+
+def encode_check_in(check_in: CheckIn) -> bytes:
+    """Write what a run says of how far it is."""
+    return _check_ins.serializer.to_json(check_in, exclude_none=True)
+
+
+def decode_check_in(data: bytes) -> CheckIn | None:
+    """Read what a run said; None if there is nothing that can be read."""
+    try:
+        return _check_ins.validate_json(data)
+    except ValidationError:
+        return None
 
 
 def job_schema() -> dict[str, Any]:

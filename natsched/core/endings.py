@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from natsched.core.executions import FAILED_FOR_GOOD, FAILURES, ExecutionStatus, Record
+from natsched.core.executions import FAILED_FOR_GOOD, FAILURES, CheckIn, ExecutionStatus, Record
 from natsched.core.jobs import MAX_REASON, ExecutionId, Job, Last, LeaseId, Retrying, Running
 from natsched.core.planning import paused, replan, settle
 from natsched.core.schedules import Gap
@@ -27,6 +27,7 @@ class Outcome:
     reason: str | None = None
     retry_at: datetime | None = None
     result: JsonValue = None
+    check_in: CheckIn | None = None
 
     def __post_init__(self) -> None:
         if self.error is None and self.traceback is None:
@@ -60,6 +61,7 @@ def record_of(job: Job, execution: ExecutionId, entry: Running, outcome: Outcome
         retry_at=outcome.retry_at,
         payload=entry.payload,
         result=outcome.result,
+        check_in=outcome.check_in,
     )
 
 
@@ -119,6 +121,7 @@ def finish(job: Job, execution: ExecutionId, outcome: Outcome) -> Job:
             due=entry.due,
             manual=entry.manual,
             payload=entry.payload,
+            lease=entry.lease if job.spec.scope == "all" else None,
         )
         return replace(job, status=replace(status, retries={**status.retries, execution: again}))
     status = replace(status, counts=counted(status.counts, outcome.status), failures=_failures(job, outcome.status))

@@ -64,6 +64,7 @@ TRANSITIONS: Final[Mapping[ExecutionStatus, Mapping[Event, ExecutionStatus]]] = 
         E.CATCH_UP_LATEST: S.COALESCED,
         E.TOO_LATE: S.MISSED,
         E.PLAN_REPLACED: S.SUPERSEDED,
+        E.CANCEL: S.CANCELLED,
     },
     S.RUNNING: {
         E.SUCCEED: S.OK,
@@ -77,8 +78,8 @@ TRANSITIONS: Final[Mapping[ExecutionStatus, Mapping[Event, ExecutionStatus]]] = 
         E.HOLDER_DIED_AT_MOST_ONCE: S.LOST,
         E.CRASH_TOO_OFTEN: S.DEAD,
     },
-    S.INTERRUPTED: {E.CLAIM: S.RUNNING},
-    S.RETRYING: {E.CLAIM: S.RUNNING},
+    S.INTERRUPTED: {E.CLAIM: S.RUNNING, E.CANCEL: S.CANCELLED},
+    S.RETRYING: {E.CLAIM: S.RUNNING, E.CANCEL: S.CANCELLED},
     S.FAILED: {E.RETRY_BY_HAND: S.RETRYING},
     S.TIMED_OUT: {E.RETRY_BY_HAND: S.RETRYING},
     S.CANCELLED: {E.RETRY_BY_HAND: S.RETRYING},
@@ -104,13 +105,25 @@ def chart() -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CheckIn:
+    """What a run said of how far it is, and when."""
+
+    __pydantic_config__ = STORED
+
+    text: str
+    at: AwareDatetime
+    data: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """What is kept of one attempt of one execution, or of a run that did not happen (attempt 0).
 
     `number` instants from `first` to `last` are told by one record where a gap had many; `exact` is false
     where `number` is only a lower bound. `due` is the planned instant, `started_at` and `ended_at` are by the
     server's clock. `retry_at` is when the next attempt starts. `payload` is that of a run that was asked for by
-    hand, where the run had one of its own. `result` is what the handler returned, or the target's answer.
+    hand, where the run had one of its own. `result` is what the handler returned, or the target's answer; `check_in`
+    what it said last while it ran.
     """
 
     __pydantic_config__ = STORED
@@ -140,6 +153,7 @@ class Record:
     retry_at: AwareDatetime | None = None
     payload: JsonValue = None
     result: JsonValue = None
+    check_in: CheckIn | None = None
 
     @property
     def lag(self) -> float | None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from natsched.core.decisions import AskLeases, Await, HandBack
 from natsched.core.executions import Record
+from natsched.core.ids import base_of
 from natsched.core.jobs import ExecutionId, Job, LeaseId, Running, Stored
 
 _SHORTEST: Final = 0.1
@@ -19,8 +20,9 @@ class Facts:
 
     `authoritative`: the document was read from the leader after the hint came. `mine`: what this replica is
     claiming or running at this moment, under `lease` or one that it lost. `leases`: those that were asked
-    about. `record`: the answer to `AskRecord`, once `record_known`. `delivery` and `deliveries` are the
-    hint's sequence in the stream and how often it was handed out.
+    about. `replicas`: those that serve the job's queue, and `primary` the primary one, once they were asked about.
+    `record`: the answer to `AskRecord`, once `record_known`. `delivery` and `deliveries` are the hint's sequence
+    in the stream and how often it was handed out.
     """
 
     now: datetime
@@ -29,6 +31,8 @@ class Facts:
     authoritative: bool = False
     mine: Container[ExecutionId] = frozenset()
     leases: Mapping[LeaseId, bool] = field(default_factory=dict)
+    replicas: frozenset[LeaseId] | None = None
+    primary: LeaseId | None = None
     record: Record | None = None
     record_known: bool = False
     delivery: int = 0
@@ -39,6 +43,7 @@ class Facts:
         self.stored = stored
         self.authoritative = True
         self.leases = {}
+        self.replicas = self.primary = None
         self.record = None
         self.record_known = False
 
@@ -46,8 +51,10 @@ class Facts:
 def is_alive(execution: ExecutionId, entry: Running, facts: Facts) -> bool | None:
     if execution in facts.mine:
         return True
-    if entry.lease is None or entry.lease == facts.lease:
+    if entry.lease is None:
         return False
+    if entry.lease == facts.lease:
+        return entry.assigned  # then this replica is about to be told of it
     return facts.leases.get(entry.lease)
 
 
@@ -55,7 +62,11 @@ def others_of(job: Job, execution: ExecutionId, facts: Facts) -> frozenset[Execu
     """Return what else of the job is running under a live lease; asked for only where that matters."""
     if job.spec.concurrency is None:
         return frozenset()
-    found = {key: is_alive(key, entry, facts) for key, entry in job.status.running.items() if key != execution}
+    found = {
+        key: is_alive(key, entry, facts)
+        for key, entry in job.status.running.items()
+        if key != execution and not _is_part(job, key, execution)
+    }
     unknown = frozenset(
         lease
         for key, alive in found.items()
@@ -64,6 +75,10 @@ def others_of(job: Job, execution: ExecutionId, facts: Facts) -> frozenset[Execu
     if unknown:
         return AskLeases(leases=unknown)
     return frozenset(key for key, alive in found.items() if alive)
+
+
+def _is_part(job: Job, other: ExecutionId, execution: ExecutionId) -> bool:
+    return job.spec.scope == "all" and base_of(other) == base_of(execution)
 
 
 def is_full(job: Job, others: Collection[ExecutionId]) -> bool:

@@ -44,6 +44,11 @@ def ulid(now: datetime, random: int) -> str:
     return "".join([_PAIRS[(value >> shift) & 1023] for shift in range(120, -1, -10)])
 
 
+def base_of(execution: ExecutionId) -> str:
+    """Return what the parts of one execution, of a job that every replica runs, have in common."""
+    return "-".join(execution.split("-", 2)[:2])
+
+
 def manual_execution(uid: str, new: str) -> ExecutionId:
     """Name an execution that was asked for by hand."""
     return ExecutionId(f"{uid}-m{new}")

@@ -4,7 +4,7 @@ import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Annotated, Final, Literal, NewType, TypeAlias
+from typing import Annotated, Any, Final, Literal, NewType, TypeAlias
 
 from pydantic import AwareDatetime, Field, JsonValue
 
@@ -17,7 +17,9 @@ JobId = NewType("JobId", str)
 ExecutionId = NewType("ExecutionId", str)
 LeaseId = NewType("LeaseId", str)
 
-Overlap: TypeAlias = Literal["skip", "queue", "allow"]
+Overlap: TypeAlias = Literal["skip", "queue", "replace", "allow"]
+Scope: TypeAlias = Literal["one", "all"]
+Priority: TypeAlias = Literal["high", "normal", "low"]
 DeliveryMode: TypeAlias = Literal["at_least_once", "at_most_once"]
 CatchUp: TypeAlias = Literal["latest", "none", "all"]
 HistoryMode: TypeAlias = Literal["all", "failures", "none"]
@@ -25,6 +27,12 @@ JobState: TypeAlias = Literal["active", "paused", "completed"]
 
 UNLESS_EMPTY: Final = Field(exclude_if=operator.not_)
 """For a field that is younger than version 1: a replica that does not know it reads documents that do not use it."""
+
+
+def _unless(default: object) -> Any:  # noqa: ANN401 - pydantic's own type
+    """Say the same of a field whose default is not empty."""
+    return Field(exclude_if=lambda value: value == default)
+
 
 MAX_RUNNING: Final = 256
 MAX_MANUAL: Final = 256
@@ -41,6 +49,8 @@ class Spec:
     `generation` counts its changes, `anchor` is the instant that an interval without `start_at` counts
     from, `timeout` and `tolerance` are seconds. A job is paused while `active` is false and `paused_until`
     (if any) lies ahead; `pause_reason` says why. After `auto_pause_after` failures in a row it pauses itself.
+    With `scope` "all" every replica of the queue runs it, with `primary_only` the primary one alone. Of the jobs
+    with one `concurrency_key` one runs at a time.
     """
 
     __pydantic_config__ = STORED
@@ -56,6 +66,10 @@ class Spec:
     timeout: float | None = None
     overlap: Overlap = "skip"
     max_concurrency: int | None = None
+    concurrency_key: str | None = None
+    scope: Annotated[Scope, _unless("one")] = "one"
+    primary_only: Annotated[bool, UNLESS_EMPTY] = False
+    priority: Annotated[Priority, _unless("normal")] = "normal"
     delivery: DeliveryMode = "at_least_once"
     catch_up: CatchUp = "latest"
     catch_up_limit: int = 100
@@ -80,7 +94,18 @@ class Spec:
     @property
     def leaves_no_trace(self) -> bool:
         """Whether a claim only moves the plan: one write a run, nothing to finish."""
-        return self.delivery == "at_most_once" and self.concurrency is None and self.fixed_delay is None
+        return (
+            self.delivery == "at_most_once"
+            and self.concurrency is None
+            and self.fixed_delay is None
+            and self.concurrency_key is None
+            and not self.is_placed
+        )
+
+    @property
+    def is_placed(self) -> bool:
+        """Whether it matters which replica runs it, so that a claim may be made for another one."""
+        return self.primary_only or self.scope == "all"
 
     @property
     def concurrency(self) -> int | None:
@@ -105,7 +130,9 @@ class Running:
     """One claimed execution: its holder is `token` (the revision the claim replaced) and `lease` together.
 
     A lease of None was handed back by a replica that shut down: anybody may go on. `delivery` is the
-    sequence of the delivery that was claimed, `takeovers` counts the holders that died on it.
+    sequence of the delivery that was claimed, `takeovers` counts the holders that died on it. With `assigned` another
+    replica made the claim for that lease. `cancel` is why it is to end, `paused` whether it is to wait at its next
+    checkpoint.
     """
 
     __pydantic_config__ = STORED
@@ -118,6 +145,9 @@ class Running:
     takeovers: int = 0
     manual: bool = False
     payload: JsonValue = None
+    assigned: Annotated[bool, UNLESS_EMPTY] = False
+    cancel: str | None = None
+    paused: Annotated[bool, UNLESS_EMPTY] = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +162,10 @@ class Manual:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrying:
-    """An execution that failed and waits for its next attempt, which is `attempt`, until `at`."""
+    """An execution that failed and waits for its next attempt, which is `attempt`, until `at`.
+
+    With `lease` it is that replica's part of a job that every replica runs, and nobody else's.
+    """
 
     __pydantic_config__ = STORED
 
@@ -141,6 +174,7 @@ class Retrying:
     due: AwareDatetime
     manual: bool = False
     payload: JsonValue = None
+    lease: LeaseId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

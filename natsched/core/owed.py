@@ -15,6 +15,25 @@ def owed(before: Job, after: Job, revision: int) -> Iterator[Hint]:
     yield from new_retries(before, after, revision)
 
 
+def freed(before: Job, after: Job, revision: int, now: datetime) -> Iterator[Hint]:
+    """Return hints of what may have waited for the end of a run, in whichever replica or the queue.
+
+    Without them it would be looked at again when its own hint comes, after up to seconds. A hint too many is dropped.
+    """
+    if after.spec.concurrency is None or len(after.status.running) >= len(before.status.running):
+        return
+    if after.spec.overlap in ("queue", "replace"):
+        hint = plan_hint(after, revision)
+        if hint is not None and hint.start <= now:
+            yield hint
+    for execution in after.status.manual:
+        yield manual_hint(after, execution, revision)
+    for execution in after.status.retries.keys() & before.status.retries.keys():
+        again = retry_hint(after, execution, revision)
+        if again is not None and again.start <= now:
+            yield again
+
+
 def new_retries(before: Job, after: Job, revision: int) -> Iterator[Hint]:
     """Return the hints of the attempts that a write planned."""
     for execution in after.status.retries.keys() - before.status.retries.keys():

@@ -35,7 +35,7 @@ def take(job: Job, now: datetime) -> Take:
     assert due is not None, "only a plan with a due is taken"
     if not is_late(job, now):
         late = now - start_of(job, due)
-        if job.spec.overlap == "queue" and job.spec.catch_up == "latest" and late > timedelta(0):
+        if job.spec.overlap in ("queue", "replace") and job.spec.catch_up == "latest" and late > timedelta(0):
             return _take_last(job, due, due + late, ExecutionStatus.COALESCED)  # what waited meanwhile is one run
         return Take(due=due, after=due)
     match job.spec.catch_up:

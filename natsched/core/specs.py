@@ -10,8 +10,18 @@ from typing import Any, Final, TypedDict, Unpack, get_type_hints
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from natsched.core.backoff import LONGEST, MAX_ATTEMPTS, RetryPolicy
-from natsched.core.ids import token
-from natsched.core.jobs import MAX_PAYLOAD, MAX_RUNNING, CatchUp, DeliveryMode, HistoryMode, Overlap, Spec
+from natsched.core.ids import job_id, token
+from natsched.core.jobs import (
+    MAX_PAYLOAD,
+    MAX_RUNNING,
+    CatchUp,
+    DeliveryMode,
+    HistoryMode,
+    Overlap,
+    Priority,
+    Scope,
+    Spec,
+)
 from natsched.core.planning import History
 from natsched.core.schedules import Cron, Interval, Once, Schedule
 from natsched.core.targets import Target
@@ -34,8 +44,11 @@ class JobOptions(TypedDict, total=False):
     """What may be said of a job besides its id and schedule.
 
     `handler`: the name it is registered under. `target`: a `Shell`, `Http`, `NatsRequest` or `Publish` instead, or
-    its fields. `queue`: the class of work it belongs to. `payload`, `metadata`: JSON that the handler sees, 64 KiB
-    together. `timeout`, `tolerance`: seconds or a timedelta. `overlap`, `delivery`, `catch_up`, `history`: policies.
+    its fields. `queue`: the class of work it belongs to; of those that wait for a place there, the ones of higher
+    `priority` go first. `scope` "all" has every replica of the queue run it, `primary_only` only the primary one.
+    `payload`, `metadata`: JSON that the handler sees, 64 KiB together. `timeout`, `tolerance`: seconds or a
+    timedelta. `overlap`, `delivery`, `catch_up`, `history`: policies. `concurrency_key`: of the jobs that share it
+    one runs at a time.
     `catch_up_limit`: how many missed runs `all` makes up for at most. `max_crashes`: how many replicas may die on
     one execution before it is given up. `retry`: a `RetryPolicy` or its fields. `auto_pause_after`: how many
     executions in a row may fail for good before the job pauses itself.
@@ -49,6 +62,10 @@ class JobOptions(TypedDict, total=False):
     timeout: float | timedelta | None
     overlap: Overlap
     max_concurrency: int | None
+    concurrency_key: str | None
+    scope: Scope
+    primary_only: bool
+    priority: Priority
     delivery: DeliveryMode
     catch_up: CatchUp
     catch_up_limit: int
@@ -94,6 +111,7 @@ def _check(spec: Spec) -> None:
         if spec.handler is not None:
             raise InvalidJob("it has a handler too: leave one of the two out", field="target")
         check_target(spec.target)
+    _check_place(spec)
     if spec.timeout is not None and not 0 < spec.timeout < float("inf"):
         raise InvalidJob(f"{spec.timeout} s is no time limit: take more than 0, or None for none", field="timeout")
     if not 0 <= spec.tolerance < float("inf"):
@@ -112,6 +130,25 @@ def _check(spec: Spec) -> None:
             )
     if spec.payload is not None or spec.metadata:
         check_payload({"payload": spec.payload, "metadata": dict(spec.metadata)}, field="payload")
+
+
+def _check_place(spec: Spec) -> None:
+    """Check where it runs, and beside what; refuse what contradicts that every replica runs it."""
+    if spec.concurrency_key is not None:
+        try:
+            job_id(spec.concurrency_key)
+        except InvalidJob:
+            raise InvalidJob(
+                f"{spec.concurrency_key!r} is no key: use letters, digits, `_` and `-`, in parts joined by dots",
+                field="concurrency_key",
+            ) from None
+    if spec.scope != "all":
+        return
+    if spec.primary_only:
+        raise InvalidJob("only the primary replica is to run it: take one of the two", field="scope")
+    for name in ("max_concurrency", "concurrency_key"):
+        if getattr(spec, name) is not None:
+            raise InvalidJob('with scope "all" as many run at once as there are replicas: leave it out', field=name)
 
 
 def _check_retry(policy: RetryPolicy) -> None:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias
 
 from natsched.core.hints import Hint, Pending, PlanHint, RunHint
-from natsched.core.jobs import ExecutionId, Job, LeaseId, Stored, Unreadable
+from natsched.core.jobs import ExecutionId, Job, JobId, LeaseId, Stored, Unreadable
 from natsched.core.owed import manual_hint, retry_hint, takeover_hint
 from natsched.core.planning import plan_hint
 
@@ -31,7 +31,15 @@ class Delete:
     reason: str
 
 
-Repair: TypeAlias = Rehint | Delete
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tell:
+    """Tell the replicas of these leases again what they may not have heard of the job."""
+
+    job: JobId
+    leases: frozenset[LeaseId]
+
+
+Repair: TypeAlias = Rehint | Delete | Tell
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +67,21 @@ def inspect(stored: Stored, scheduled: Pending | None, sight: Sight) -> Iterator
         if (hint := retry_hint(job, execution, stored.revision)) is not None:
             yield Rehint(hint=hint, reason="waits for its next attempt, but no message of it", suspect=True)
     yield from abandoned(stored, sight)
+    yield from untold(stored, sight)
+
+
+def untold(stored: Stored, sight: Sight) -> Iterator[Tell]:
+    """Find replicas that are to run or to end something; one that knows of it takes no harm from the word."""
+    job = stored.job
+    if not isinstance(job, Job) or not job.status.running:
+        return
+    leases = frozenset(
+        entry.lease
+        for entry in job.status.running.values()
+        if entry.lease is not None and entry.lease in sight.live and (entry.assigned or entry.cancel or entry.paused)
+    )
+    if leases:
+        yield Tell(job=job.id, leases=leases)
 
 
 def _inspect_plan(job: Job, revision: int, scheduled: Pending | None, sight: Sight) -> Iterator[Repair]:

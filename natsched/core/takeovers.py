@@ -4,11 +4,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from natsched.core.decisions import AskLeases, AskRecord, Claim, Decision, Drop, HandBack, ReadAgain, Settle
+from natsched.core.decisions import AskLeases, AskRecord, Decision, Drop, HandBack, ReadAgain, Settle
 from natsched.core.endings import Outcome, finish, is_kept, record_of
 from natsched.core.executions import FINAL, Event, ExecutionStatus, advance
 from natsched.core.facts import Facts, is_alive, is_full, others_of, wait_for
 from natsched.core.jobs import ExecutionId, Job
+from natsched.core.placing import claimed, place
 from natsched.core.planning import start_of_running
 
 RUNNING_ELSEWHERE: Final = timedelta(seconds=2)
@@ -43,10 +44,12 @@ def decide_running(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
 def _take_over(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
     entry = job.status.running[execution]
     takeovers = entry.takeovers + (entry.lease is not None)
-    if job.spec.delivery == "at_most_once":
-        return _bury(job, execution, Event.HOLDER_DIED_AT_MOST_ONCE, "its replica died", facts)
+    if entry.cancel is not None:
+        return bury(job, execution, Event.CANCEL, entry.cancel, facts)
+    if job.spec.delivery == "at_most_once" or job.spec.scope == "all":
+        return bury(job, execution, Event.HOLDER_DIED_AT_MOST_ONCE, "its replica died", facts)
     if takeovers > job.spec.max_crashes:
-        return _bury(job, execution, Event.CRASH_TOO_OFTEN, f"{takeovers} replicas died running it", facts)
+        return bury(job, execution, Event.CRASH_TOO_OFTEN, f"{takeovers} replicas died running it", facts)
     if not entry.manual and not job.spec.is_active(facts.now):
         return Drop(reason="paused")
     others = others_of(job, execution, facts)
@@ -54,26 +57,25 @@ def _take_over(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
         return others
     if is_full(job, others):
         return wait_for(others, facts, "another execution is running")
+    places = place(job, facts)
+    if not isinstance(places, tuple):
+        return places
     advance(advance(ExecutionStatus.RUNNING, Event.HOLDER_DIED), Event.CLAIM)
     taken = replace(
         entry,
-        lease=facts.lease,
+        lease=places[0],
+        assigned=places[0] != facts.lease,
         token=facts.stored.revision,
         attempt=entry.attempt + 1,
         takeovers=takeovers,
         delivery=facts.delivery,
     )
     status = replace(job.status, running={**job.status.running, execution: taken})
-    return Claim(
-        job=replace(job, status=status),
-        execution=execution,
-        running=taken,
-        start=start_of_running(job, entry),
-        rehint=True,
-    )
+    start = start_of_running(job, entry)
+    return claimed(replace(job, status=status), execution, {execution: taken}, start, rehint=True)
 
 
-def _bury(job: Job, execution: ExecutionId, event: Event, reason: str, facts: Facts) -> Settle:
+def bury(job: Job, execution: ExecutionId, event: Event, reason: str, facts: Facts) -> Settle:
     """End an execution that nobody may run again."""
     outcome = Outcome(
         status=advance(ExecutionStatus.RUNNING, event),

@@ -11,7 +11,7 @@ from natsched.core.endings import Outcome, finish, holds, is_kept, record_of, re
 from natsched.core.executions import FAILURES, ExecutionStatus, Record
 from natsched.core.hints import Hint
 from natsched.core.jobs import ExecutionId, Job, Running
-from natsched.core.owed import owed
+from natsched.core.owed import freed, owed
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.owing import Debts
 from natsched.daemon.recalling import Recall
@@ -56,12 +56,15 @@ class Books:
         for record in records:
             await self._again(partial(self._backend.history.create, record, ttl=self._retention(record.status)))
 
-    async def owe(self, hint: Hint | None) -> None:
-        """Publish a hint that a document is owed; without an answer it is tried again in passing."""
+    async def owe(self, hint: Hint | None, *, repair: bool = False) -> None:
+        """Publish a hint that a document is owed; without an answer it is tried again in passing.
+
+        With `repair` one of the same plan or attempt was published before.
+        """
         if hint is None:
             return
         try:
-            await self._hinter.hint(hint)
+            await (self._hinter.repair(hint) if repair else self._hinter.hint(hint))
         except Unavailable:
             self.debts.add(hint)
         except BackendError as error:
@@ -82,10 +85,12 @@ class Books:
         outcome: Outcome,
         *,
         may_go_on: Callable[[], bool],
+        awaited: bool = False,
     ) -> Record | None:
         """Record an attempt that ended and take it out of the document; None if it is no longer this replica's.
 
-        The record comes first, so that whoever finds the execution abandoned can finish from it.
+        The record comes first, so that whoever finds the execution abandoned can finish from it. Unless its end is
+        `awaited` in this replica, who waits elsewhere is woken.
         """
         assert entry.lease is not None
         record = record_of(job, execution, entry, outcome, replica=self._options.name)
@@ -93,9 +98,12 @@ class Books:
             try:
                 if is_kept(job, record):
                     await self.keep(record)
-                if await self._finish(job, revision, execution, entry, outcome):
-                    return record
-                return None
+                ended = await self._finish(job, revision, execution, entry, outcome)
+                if ended is None:
+                    return None
+                if not awaited:
+                    await self._wake(*ended)
+                return record
             except Unavailable:
                 log.debug("no answer to a finish: trying again", action="finish_again", execution=execution)
         return None
@@ -109,7 +117,8 @@ class Books:
 
     async def _finish(
         self, job: Job, revision: int, execution: ExecutionId, entry: Running, outcome: Outcome
-    ) -> bool:
+    ) -> tuple[Job, Job, int] | None:
+        """Write the end and return the document before and after it, the same if somebody else wrote it."""
         assert entry.lease is not None
         while True:
             try:
@@ -118,14 +127,18 @@ class Books:
             except Conflict:
                 stored = await self._backend.jobs.read(job.id)
                 if not isinstance(stored.job, Job) or stored.job.uid != job.uid:
-                    return True
+                    return job, job, revision
                 job, revision = stored.job, stored.revision
                 if not holds(job, execution, token=entry.token, lease=entry.lease):
-                    return _was_mine(job, execution, entry)
+                    return (job, job, revision) if _was_mine(job, execution, entry) else None
                 continue
             for hint in owed(job, ended, written):
                 await self.owe(hint)
-            return True
+            return job, ended, written
+
+    async def _wake(self, before: Job, after: Job, revision: int) -> None:
+        for hint in freed(before, after, revision, self._clock.now()):
+            await self.owe(hint, repair=True)
 
     def _retention(self, status: ExecutionStatus) -> timedelta:
         options = self._options

@@ -6,10 +6,10 @@ from typing import Final
 
 from natsched.clock import Clock
 from natsched.core.decisions import Claim
-from natsched.core.endings import holds
+from natsched.core.endings import Outcome, holds
 from natsched.core.executions import ExecutionStatus, Record
-from natsched.core.jobs import ExecutionId, Job, Stored
-from natsched.core.planning import plan_hint
+from natsched.core.jobs import ExecutionId, Job, LeaseId, Running, Stored
+from natsched.core.planning import plan_hint, start_of_running
 from natsched.core.takeovers import RUNNING_ELSEWHERE
 from natsched.daemon.agenda import Held
 from natsched.daemon.books import Books
@@ -19,15 +19,23 @@ from natsched.daemon.keeping import Keeper
 from natsched.daemon.leasing import Leaseholder
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.slots import Slots
-from natsched.errors import Conflict
+from natsched.errors import BackendError, Conflict
+from natsched.logs import get_logger
 from natsched.ports import Backend
+from natsched.protocol.telling import tell
 from natsched.targets.finding import missing
 from natsched.targets.registry import Handler
+
+_JOINED: Final = 4096
+"""How many executions are remembered, so that none that was claimed for this replica is run twice by it."""
 
 _NO_HANDLER: Final = timedelta(milliseconds=5)
 _LONGEST_NO_HANDLER: Final = timedelta(seconds=2)
 _SPILL: Final = timedelta(milliseconds=100)
 _LONGEST_SPILL: Final = timedelta(seconds=5)
+
+
+log = get_logger(__name__)
 
 
 class Claimer:
@@ -53,6 +61,7 @@ class Claimer:
         self._books = books
         self._observe = observe
         self._slots = {name: Slots(number, clock) for name, number in options.queues.items()}
+        self._joined: dict[ExecutionId, LeaseId] = {}
         self.active: Final[dict[ExecutionId, Active]] = {}
         leaseholder.lost = self._stop_for_lost_lease
 
@@ -77,7 +86,7 @@ class Claimer:
             self._no_handler(held, claim.job)
             return True
         slots = self._slots[held.hint.queue]
-        if not slots.take() and not await slots.acquire(self._patience(claim)):
+        if not slots.take() and not await slots.acquire(self._patience(claim), claim.job.spec.priority):
             self._spill(held)
             return True
         if claim.execution in self.active:  # a doubled hint: token and lease are the same, so only one may try
@@ -86,8 +95,7 @@ class Claimer:
             return True
         task = asyncio.current_task()
         assert task is not None
-        active = Active(claim.execution, self._leaseholder.lease, task)
-        self.active[claim.execution] = active
+        active = self._begin(claim.job, claim.execution, claim.running, task)
         try:
             won = await self._win(stored, claim)
             if won is None:
@@ -95,10 +103,63 @@ class Claimer:
             await self._run(held, claim, active, handler, *won)
             return True
         finally:
-            del self.active[claim.execution]
+            self._end(active)
             slots.release()
-            for follow in active.followers:
-                follow()
+
+    async def join(self, job: Job, revision: int, execution: ExecutionId) -> None:
+        """Run what another replica claimed for this one, once; the document has it until it is finished."""
+        lease = self._leaseholder.lease
+        if self._joined.get(execution) == lease:
+            return
+        self._joined[execution] = lease
+        if len(self._joined) > _JOINED:
+            del self._joined[next(iter(self._joined))]
+        entry = job.status.running[execution]
+        slots, task = self._slots.get(job.spec.queue), asyncio.current_task()
+        if slots is None or task is None:
+            return
+        active = self._begin(job, execution, entry, task)
+        start = start_of_running(job, entry)
+        try:
+            await slots.acquire(priority=job.spec.priority)
+            try:
+                await self._run_part(job, revision, active, entry, start)
+            finally:
+                slots.release()
+        except BackendError as error:
+            log.warning("a part of a job could not be run", action="part_failed", job=job.id, error=str(error))
+        finally:
+            self._end(active)
+
+    async def _run_part(self, job: Job, revision: int, active: Active, entry: Running, start: datetime) -> None:
+        handler = self._executor.handler_of(job)
+        outcome: Outcome | None
+        if handler is None:
+            outcome = self._executor.failed(missing(job.spec))
+        else:
+            outcome = await self._executor.execute(active, handler, job, entry, start)
+        if outcome is None:
+            return
+        record = await self._books.end(
+            job, revision, active.execution, entry, outcome, may_go_on=lambda: self._executor.may_go_on(active)
+        )
+        if record is not None:
+            self._tell_end(active, record)
+
+    def _begin(self, job: Job, execution: ExecutionId, entry: Running, task: asyncio.Task[None]) -> Active:
+        active = self._executor.active(job, execution, entry, task)
+        self.active[execution] = active
+        return active
+
+    def _end(self, active: Active) -> None:
+        del self.active[active.execution]
+        for follow in active.followers:
+            follow()
+
+    def _tell_end(self, active: Active, record: Record) -> None:
+        self._observe(RunEnded(record=record))
+        if record.status is ExecutionStatus.OK:
+            active.control.forget()
 
     def _patience(self, claim: Claim) -> datetime:
         """Return until when a run waits for a place here."""
@@ -126,6 +187,8 @@ class Claimer:
         return None
 
     async def _run(self, held: Held, claim: Claim, active: Active, handler: Handler, job: Job, revision: int) -> None:
+        if claim.tell:
+            await tell(self._backend.locks, claim.tell, job.id)
         if claim.rehint:
             await self._books.owe(plan_hint(job, revision))
         if job.spec.delivery == "at_most_once":
@@ -145,11 +208,12 @@ class Claimer:
                 claim.running,
                 outcome,
                 may_go_on=lambda: self._executor.may_go_on(active),
+                awaited=bool(active.followers),
             )
         if record is None:
             self._keeper.leave(held)
             return
-        self._observe(RunEnded(record=record))
+        self._tell_end(active, record)
         if outcome.status is ExecutionStatus.INTERRUPTED:
             self._keeper.nak(held)
         else:

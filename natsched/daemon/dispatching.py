@@ -18,7 +18,20 @@ from anyio.lowlevel import checkpoint
 
 from natsched.clock import Clock
 from natsched.core.deciding import decide
-from natsched.core.decisions import AskLeases, AskRecord, Await, Claim, Drop, HandBack, ReadAgain, Settle, Wait
+from natsched.core.decisions import (
+    AskLeases,
+    AskRecord,
+    AskReplicas,
+    Await,
+    Claim,
+    Displace,
+    Drop,
+    HandBack,
+    Question,
+    ReadAgain,
+    Settle,
+    Wait,
+)
 from natsched.core.facts import Facts
 from natsched.core.jobs import Job, JobId, Stored, Unreadable
 from natsched.core.owed import new_retries
@@ -28,10 +41,11 @@ from natsched.daemon.books import Books
 from natsched.daemon.claiming import Claimer
 from natsched.daemon.events import HandedBack, HintDropped, Observer, Quarantined, RunLeftOut
 from natsched.daemon.keeping import Keeper
-from natsched.daemon.leasing import Leaseholder, is_alive
+from natsched.daemon.leasing import Leaseholder, is_alive, primary, serving
 from natsched.errors import BackendError, Conflict, Unavailable
 from natsched.logs import get_logger
 from natsched.ports import Backend
+from natsched.protocol.telling import tell
 
 _OUTAGE_PAUSE: Final = timedelta(seconds=1)
 
@@ -131,9 +145,11 @@ class Dispatcher:
                     if await self._settle(held, facts.stored, decision):
                         return
                     await self._read_again(held, facts)
+                case Displace():
+                    await self._displace(held, facts, decision)
                 case ReadAgain():
                     await self._read_again(held, facts)
-                case AskLeases() | AskRecord():
+                case AskLeases() | AskReplicas() | AskRecord():
                     await self._ask(held, facts, decision)
                 case Wait() | Await() | HandBack() | Drop():
                     self._leave(held, facts.stored, decision)
@@ -168,11 +184,24 @@ class Dispatcher:
     async def _read_again(self, held: Held, facts: Facts) -> None:
         facts.read_again(await self._backend.jobs.read(held.hint.job))
 
-    async def _ask(self, held: Held, facts: Facts, question: AskLeases | AskRecord) -> None:
+    async def _displace(self, held: Held, facts: Facts, displace: Displace) -> None:
+        """Ask runs to end; whoever wrote before may have changed what is to be done."""
+        try:
+            revision = await self._books.write(displace.job, expected=facts.stored.revision)
+        except Conflict:
+            await self._read_again(held, facts)
+            return
+        await tell(self._backend.locks, displace.tell, displace.job.id)
+        facts.stored = Stored(id=displace.job.id, job=displace.job, revision=revision)
+
+    async def _ask(self, held: Held, facts: Facts, question: Question) -> None:
         match question:
             case AskLeases(leases=leases):
                 answers = {lease: await is_alive(self._backend.locks, lease) for lease in leases}
                 facts.leases = {**facts.leases, **answers}
+            case AskReplicas(queue=queue):
+                facts.replicas = await serving(self._backend.locks, queue)
+                facts.primary = await primary(self._backend.locks)
             case AskRecord(execution=execution, attempt=attempt):
                 facts.record = await self._backend.history.get(held.hint.job, execution, attempt)
                 facts.record_known = True
@@ -186,6 +215,7 @@ class Dispatcher:
             return False
         for record in settle.records:
             self._observe(RunLeftOut(record=record))
+        await tell(self._backend.locks, settle.tell, settle.job.id)
         await self._books.owe(plan_hint(settle.job, revision))
         if isinstance(stored.job, Job):
             for hint in new_retries(stored.job, settle.job, revision):

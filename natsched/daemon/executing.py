@@ -3,23 +3,27 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Final, Literal, TypeAlias
 
 from natsched.clock import Clock
 from natsched.core.endings import Outcome
 from natsched.core.executions import Event, ExecutionStatus, advance
-from natsched.core.jobs import ExecutionId, Job, LeaseId, Running
+from natsched.core.jobs import ExecutionId, Job, JobId, LeaseId, Running
 from natsched.core.retries import judged
+from natsched.daemon.controlling import Notes, RunControl
 from natsched.daemon.events import Observer, RunStarted
 from natsched.daemon.leasing import Leaseholder
 from natsched.targets.calling import Caller, Ended
 from natsched.targets.context import Context
 from natsched.targets.finding import Targets
-from natsched.targets.registry import Handler
+from natsched.targets.registry import Handler, is_async
 
-StopReason: TypeAlias = Literal["shutdown", "lease lost"]
+StopReason: TypeAlias = Literal["shutdown", "lease lost", "cancelled"]
+
+THREAD_GRACE: Final = 5.0
+"""Seconds that a plain function has to look at `ctx.cancelled` and return, before its thread is left to itself."""
 
 _EVENTS: Final = {
     ExecutionStatus.OK: Event.SUCCEED,
@@ -36,21 +40,37 @@ class Active:
     for 10 us a run, a twentieth of all that a run costs.
     """
 
+    job: JobId
     execution: ExecutionId
     lease: LeaseId
     task: asyncio.Task[None]
+    control: RunControl
     executing: bool = False
     stopped: StopReason | None = None
+    handler: Handler | None = None
+    why: str | None = None
+    _asked: bool = False
     started_at: datetime | None = None
     followers: list[Callable[[], None]] = field(default_factory=list)
     """What to call when it is over, whatever its end."""
 
-    def stop(self, reason: StopReason) -> None:
-        """Cancel the handler; what follows depends on the reason."""
-        if self.stopped is None:
-            self.stopped = reason
-            if self.executing:
-                self.task.cancel(reason)
+    def stop(self, reason: StopReason, why: str | None = None) -> None:
+        """Cancel the handler; what follows depends on the reason. A thread is first given the time to see it."""
+        if self.stopped is not None:
+            return
+        self.stopped, self.why = reason, why
+        self.control.stop()
+        if not self.executing:
+            return
+        if self.handler is None or is_async(self.handler) or reason == "lease lost":
+            self._cancel()
+        else:
+            self.task.get_loop().call_later(THREAD_GRACE, self._cancel)
+
+    def _cancel(self) -> None:
+        if self.executing and not self._asked:
+            self._asked = True
+            self.task.cancel(self.stopped)
 
     def __enter__(self) -> None:
         self.executing = True
@@ -59,7 +79,7 @@ class Active:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         self.executing = False
-        return self.stopped is not None and self.task.uncancel() == 0 and kind is asyncio.CancelledError
+        return self._asked and self.task.uncancel() == 0 and kind is asyncio.CancelledError
 
     def abandon(self) -> None:
         """Cancel whatever is still being done for it."""
@@ -74,21 +94,30 @@ class Executor:
         targets: Targets,
         clock: Clock,
         leaseholder: Leaseholder,
+        notes: Notes,
         observe: Observer,
         *,
         replica: str,
         threads: int,
+        is_primary: Callable[[], bool],
     ) -> None:
         self._targets = targets
         self._caller = Caller(threads=threads)
         self._clock = clock
         self._leaseholder = leaseholder
+        self._notes = notes
         self._observe = observe
         self._replica = replica
+        self._is_primary = is_primary
 
     def handler_of(self, job: Job) -> Handler | None:
         """Return what the job runs, if this replica has it."""
         return self._targets.find(job.spec)
+
+    def active(self, job: Job, execution: ExecutionId, entry: Running, task: asyncio.Task[None]) -> Active:
+        """Take an execution in hand, to be run by that task."""
+        control = RunControl(self._notes, job.id, execution, paused=entry.paused)
+        return Active(job.id, execution, self._leaseholder.lease, task, control)
 
     async def execute(
         self, active: Active, handler: Handler, job: Job, entry: Running, start: datetime
@@ -97,10 +126,16 @@ class Executor:
         with active:
             if active.stopped is None:
                 await self._wait(start)
-                return await self._run(active, handler, job, entry, start)
-        if active.stopped == "shutdown":
-            return self._interrupted(job, active.started_at)
-        return None
+                outcome = await self._run(active, handler, job, entry, start)
+                if not active.control.was_seen:  # it ended by itself
+                    return outcome
+        match active.stopped:
+            case "shutdown":
+                return self._interrupted(active, job)
+            case "cancelled":
+                return self._stopped(active, Event.CANCEL, active.why)
+            case _:
+                return None
 
     async def _run(
         self, active: Active, handler: Handler, job: Job, entry: Running, start: datetime
@@ -108,13 +143,14 @@ class Executor:
         if not self.may_go_on(active):
             return None
         active.started_at = started_at = self._clock.now()
+        active.handler = handler
         context = self._context(active, job, entry, started_at)
         lag = (started_at - start).total_seconds()
         self._observe(
             RunStarted(job=job.id, execution=active.execution, attempt=entry.attempt, due=entry.due, lag=lag)
         )
         ended = await self._call(active, handler, context, job.spec.timeout)
-        outcome = self._outcome(ended, started_at)
+        outcome = self._outcome(active, ended, started_at)
         if ended.status is ExecutionStatus.OK:
             return outcome
         return judged(job, active.execution, entry, outcome, ended.failure)
@@ -135,7 +171,7 @@ class Executor:
                 raise
             return Ended(status=ExecutionStatus.FAILED, error="it cancelled itself")
 
-    def _outcome(self, ended: Ended, started_at: datetime) -> Outcome:
+    def _outcome(self, active: Active, ended: Ended, started_at: datetime) -> Outcome:
         return Outcome(
             status=advance(ExecutionStatus.RUNNING, _EVENTS[ended.status]),
             started_at=started_at,
@@ -144,16 +180,25 @@ class Executor:
             error=ended.error,
             traceback=ended.traceback,
             result=ended.result,
+            check_in=active.control.last,
         )
 
-    def _interrupted(self, job: Job, started_at: datetime | None) -> Outcome:
-        last = job.spec.delivery == "at_most_once"
-        event = Event.CANCEL if last else Event.SHUT_DOWN
+    def failed(self, reason: str) -> Outcome:
+        """Return the outcome of an execution that cannot be run here, and nowhere else."""
+        status = advance(ExecutionStatus.RUNNING, Event.FAIL)
+        return Outcome(status=status, started_at=None, ended_at=self._clock.now(), error=reason)
+
+    def _interrupted(self, active: Active, job: Job) -> Outcome:
+        last = job.spec.delivery == "at_most_once" or job.spec.scope == "all"
+        return self._stopped(active, Event.CANCEL if last else Event.SHUT_DOWN, "its replica shut down")
+
+    def _stopped(self, active: Active, event: Event, reason: str | None) -> Outcome:
         return Outcome(
             status=advance(ExecutionStatus.RUNNING, event),
-            started_at=started_at,
+            started_at=active.started_at,
             ended_at=self._clock.now(),
-            reason="its replica shut down",
+            reason=reason,
+            check_in=active.control.last,
         )
 
     def _context(self, active: Active, job: Job, entry: Running, started_at: datetime) -> Context:
@@ -168,4 +213,15 @@ class Executor:
             payload=payload,
             replica=self._replica,
             manual=entry.manual,
+            fence=entry.token,
+            deadline=None if job.spec.timeout is None else _later(started_at, job.spec.timeout),
+            is_primary=self._is_primary(),
+            control=active.control,
         )
+
+
+def _later(instant: datetime, seconds: float) -> datetime:
+    try:
+        return instant + timedelta(seconds=seconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)

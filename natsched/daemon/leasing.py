@@ -20,8 +20,11 @@ from natsched.core.jobs import LeaseId
 from natsched.errors import BackendError, Conflict, Unavailable
 from natsched.logs import get_logger
 from natsched.ports import Lock, Locks
+from natsched.protocol.telling import LEASES
 
-LEASES: Final = "lease"
+PRIMARY: Final = "reconciler"
+"""The lock that one replica holds; its value is that replica's lease."""
+
 _RENEW_AT: Final = 0.3
 _SHORTEST_PAUSE: Final = 0.1
 
@@ -154,6 +157,24 @@ class Leaseholder:
 async def living(locks: Locks) -> frozenset[LeaseId]:
     """Return the leases that live, as far as whoever answers knows."""
     return frozenset(LeaseId(key) for key in await locks.list(LEASES))
+
+
+async def serving(locks: Locks, queue: str) -> frozenset[LeaseId]:
+    """Return the leases of replicas that serve a queue, as far as whoever answers knows."""
+    found = set()
+    for key, value in (await locks.list(LEASES)).items():
+        try:
+            if queue in json.loads(value)["queues"]:
+                found.add(LeaseId(key))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return frozenset(found)
+
+
+async def primary(locks: Locks) -> LeaseId | None:
+    """Return the lease of the replica that reconciles: of all replicas one, for as long as it lives."""
+    found = await locks.get(PRIMARY)
+    return None if found is None else LeaseId(found[0].decode())
 
 
 async def zone_data(locks: Locks) -> Mapping[str, tuple[str, ...]]:

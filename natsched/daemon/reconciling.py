@@ -21,22 +21,24 @@ from natsched.core.sweeping import (
     Rehint,
     Repair,
     Sight,
+    Tell,
     abandoned,
     inspect,
     inspect_schedule,
     is_scheduled,
     overdue,
+    untold,
 )
 from natsched.daemon.events import Observer, Quarantined, Repaired, Swept, ZonesDiffer
-from natsched.daemon.leasing import LEASES, living, zone_data
+from natsched.daemon.leasing import PRIMARY, Leaseholder, living, zone_data
 from natsched.daemon.options import ReplicaOptions
 from natsched.errors import BackendError, Conflict, LockLost
 from natsched.logs import get_logger
 from natsched.ports import Backend, Lock
 from natsched.protocol.hinting import Hinter
+from natsched.protocol.telling import LEASES, tell
 from natsched.turns import in_turns
 
-LOCK: Final = "reconciler"
 CHUNK: Final = 64
 _TOGETHER: Final = 1024
 """How many findings are confirmed together: each time all that is delivered is read."""
@@ -57,8 +59,11 @@ class Reconciler:
         backend: Backend,
         clock: Clock,
         options: ReplicaOptions,
+        leaseholder: Leaseholder,
         observe: Observer,
     ) -> None:
+        self._leaseholder = leaseholder
+        self.is_primary = False
         self._backend = backend
         self._clock = clock
         self._options = options
@@ -71,7 +76,7 @@ class Reconciler:
         """Reconcile whenever this replica holds the lock, for ever."""
         while True:
             try:
-                lock = await self._backend.locks.create(LOCK, self._options.name.encode(), ttl=_LOCK_TTL)
+                lock = await self._backend.locks.create(PRIMARY, self._value(), ttl=_LOCK_TTL)
             except BackendError:
                 await self._clock.sleep(_LOCK_TTL.total_seconds() / 2)
                 continue
@@ -82,12 +87,14 @@ class Reconciler:
 
     async def _hold(self, lock: Lock) -> None:
         holding = [lock]
+        self.is_primary = True
         try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._renew, holding, name="renew the reconciler's lock")
                 tasks.start_soon(self._follow_leases, name="follow the leases")
                 await self._sweep_for_ever()
         finally:
+            self.is_primary = False
             with anyio.move_on_after(1, shield=True):
                 try:
                     await self._backend.locks.release(holding[0])
@@ -100,7 +107,7 @@ class Reconciler:
             await self._clock.sleep(_LOCK_TTL.total_seconds() * _RENEW_AT)
             sent = self._clock.monotonic()
             try:
-                holding[0] = await self._backend.locks.renew(holding[0], self._options.name.encode(), ttl=_LOCK_TTL)
+                holding[0] = await self._backend.locks.renew(holding[0], self._value(), ttl=_LOCK_TTL)
             except Conflict as error:
                 raise LockLost("another replica reconciles now") from error
             except BackendError:
@@ -108,6 +115,9 @@ class Reconciler:
                     raise
                 continue
             until = sent + _LOCK_TTL.total_seconds()
+
+    def _value(self) -> bytes:
+        return self._leaseholder.lease.encode()
 
     async def _sweep_for_ever(self) -> None:
         await self.revive()
@@ -193,7 +203,7 @@ class Reconciler:
         return [
             repair
             for repair in found
-            if isinstance(repair, Delete) or there.isdisjoint((repair.hint.key, _execution_of(repair.hint)))
+            if not isinstance(repair, Rehint) or there.isdisjoint((repair.hint.key, _execution_of(repair.hint)))
         ]
 
     async def _scheduled(self, hints: Sequence[RunHint]) -> frozenset[str]:
@@ -240,6 +250,7 @@ class Reconciler:
         repairs: list[Repair] = []
         for document in stored.values():
             repairs.extend(abandoned(document, sight))
+            repairs.extend(untold(document, sight))
             hint = overdue(document, now)
             if hint is not None:
                 repairs.append(Rehint(hint=hint, reason="overdue when a lease ended"))
@@ -248,6 +259,7 @@ class Reconciler:
     async def _repair(self, repairs: Iterable[Repair]) -> int:
         number = 0
         for repair in repairs:
+            number += not isinstance(repair, Tell)
             match repair:
                 case Rehint(hint=hint, reason=reason):
                     await self._hinter.repair(hint)
@@ -255,7 +267,8 @@ class Reconciler:
                 case Delete(seq=seq, reason=reason):
                     await self._backend.hints.delete(seq)
                     self._observe(Repaired(job="", reason=reason))
-            number += 1
+                case Tell(job=job, leases=leases):
+                    await tell(self._backend.locks, leases, job)
         return number
 
     async def _oldest(self) -> dict[str, float]:

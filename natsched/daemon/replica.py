@@ -17,11 +17,13 @@ from natsched.core.zones import tzdata_version
 from natsched.daemon.agenda import Agenda, Held
 from natsched.daemon.books import Books
 from natsched.daemon.claiming import Claimer
+from natsched.daemon.controlling import Notes
 from natsched.daemon.dispatching import Dispatcher
 from natsched.daemon.events import Event, HintDropped, Observer
 from natsched.daemon.executing import Executor
 from natsched.daemon.keeping import Keeper
 from natsched.daemon.leasing import Leaseholder
+from natsched.daemon.listening import Listener
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.reconciling import Reconciler
 from natsched.daemon.timekeeping import Timekeeper
@@ -70,18 +72,30 @@ class Replica:
             random=random,
         )
         self._targets = Targets(registry, options.targets, backend.messages)
+        self._notes = Notes(backend.locks, clock)
+        self._reconciler = Reconciler(backend, clock, options, self._leaseholder, self._observe)
         executor = Executor(
             self._targets,
             clock,
             self._leaseholder,
+            self._notes,
             self._observe,
             replica=options.name,
             threads=options.thread_limit,
+            is_primary=lambda: self._reconciler.is_primary,
         )
         self._books = Books(backend, clock, options)
         self._claimer = Claimer(
-            backend, clock, options, self._keeper, self._leaseholder, executor, self._books, self._observe
+            backend,
+            clock,
+            options,
+            self._keeper,
+            self._leaseholder,
+            executor,
+            self._books,
+            self._observe,
         )
+        self._listener = Listener(backend, self._leaseholder, self._claimer, replica=options.name)
         self._dispatcher = Dispatcher(
             backend,
             clock,
@@ -92,7 +106,6 @@ class Replica:
             self._claimer,
             self._observe,
         )
-        self._reconciler = Reconciler(backend, clock, options, self._observe)
 
     def stop(self) -> None:
         """Begin to stop; said a second time: stop at once."""
@@ -108,8 +121,10 @@ class Replica:
             services.start_soon(self._supervise, "keep the time", self._timekeeper.run)
             services.start_soon(self._supervise, "keep the deliveries", self._keeper.run)
             services.start_soon(self._supervise, "pay what is owed", self._books.debts.run)
+            services.start_soon(self._supervise, "write what runs say", self._notes.run)
             await self._ensure_declared()
             async with asyncio.TaskGroup() as runs:
+                services.start_soon(self._supervise, "listen", lambda: self._listener.run(runs))
                 async with anyio.create_task_group() as intakes:
                     for queue in self._options.queues:
                         intakes.start_soon(self._supervise, f"take in {queue}", lambda q=queue: self._pull(q))
@@ -120,6 +135,7 @@ class Replica:
                     log.info("stopping", action="stopping", running=len(self._claimer.active))
                     intakes.cancel_scope.cancel()
                 self._dispatcher.drain()
+                self._listener.drain()
                 services.start_soon(self._stop_in_time)
             await self._leaseholder.give_up()
             await self._targets.close()

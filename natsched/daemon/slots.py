@@ -1,20 +1,25 @@
 """How many executions of a queue run here at once."""
 
-from collections import deque
+import heapq
 from datetime import datetime
+from typing import Final
 
 import anyio
 
 from natsched.clock import Clock
+from natsched.core.jobs import Priority
+
+_RANK: Final = {"high": 0, "normal": 1, "low": 2}
 
 
 class Slots:
-    """A queue's places for running executions; those who wait get them in order."""
+    """A queue's places for running executions; those who wait get them by priority, equal ones in order."""
 
     def __init__(self, number: int, clock: Clock) -> None:
         self._free = number
         self._clock = clock
-        self._waiting: deque[anyio.Event] = deque()
+        self._waiting: list[tuple[int, int, anyio.Event]] = []
+        self._numbers = 0
 
     @property
     def free(self) -> int:
@@ -27,14 +32,16 @@ class Slots:
         self._free -= 1
         return True
 
-    async def acquire(self, until: datetime) -> bool:
+    async def acquire(self, until: datetime | None = None, priority: Priority = "normal") -> bool:
         """Take a place, waiting for one until that instant; False if none came free."""
         if self.take():
             return True
         place = anyio.Event()
-        self._waiting.append(place)
+        self._numbers += 1
+        waiting = (_RANK[priority], self._numbers, place)
+        heapq.heappush(self._waiting, waiting)
         try:
-            with anyio.move_on_after((until - self._clock.now()).total_seconds()):
+            with anyio.move_on_after(None if until is None else (until - self._clock.now()).total_seconds()):
                 await place.wait()
         except BaseException:
             if place.is_set():
@@ -42,12 +49,13 @@ class Slots:
             raise
         finally:
             if not place.is_set():
-                self._waiting.remove(place)
+                self._waiting.remove(waiting)
+                heapq.heapify(self._waiting)
         return place.is_set()
 
     def release(self) -> None:
         """Give a place back, to the next that waits if there is one."""
         if self._waiting:
-            self._waiting.popleft().set()
+            heapq.heappop(self._waiting)[-1].set()
         else:
             self._free += 1

@@ -38,9 +38,12 @@ class Bucket:
     def key(self, subject: str) -> str:
         return subject[len(self._stored) :]
 
-    async def put(self, key: str, value: bytes, *, expected: int, ttl: timedelta | None = None) -> int:
-        """Write if the key's last revision is `expected` (0: none), else `Conflict`; return the new one."""
-        headers = {EXPECTED: str(expected)}
+    async def put(self, key: str, value: bytes, *, expected: int | None, ttl: timedelta | None = None) -> int:
+        """Write if the key's last revision is `expected` (0: none), else `Conflict`; return the new one.
+
+        With `expected` None write over whatever is there.
+        """
+        headers = {} if expected is None else {EXPECTED: str(expected)}
         if ttl is not None:
             headers["Nats-TTL"] = seconds(ttl)
         return await self._publisher.publish(self._written + key, value, headers)

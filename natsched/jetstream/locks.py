@@ -1,7 +1,7 @@
 """The locks, as keys of a KV bucket that end by themselves."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
 
 from natsched.errors import Conflict
@@ -39,6 +39,9 @@ class LockBucket:
     async def release(self, lock: Lock) -> None:
         await self._bucket.delete(lock.key, expected=lock.revision)
 
+    async def put(self, key: str, value: bytes, *, ttl: timedelta) -> None:
+        await self._bucket.put(key, value, expected=None, ttl=ttl)
+
     async def get(self, key: str) -> tuple[bytes, int] | None:
         last = await self._bucket.last(key)
         return None if last is None or last.is_marker else (last.data, last.seq)
@@ -51,13 +54,21 @@ class LockBucket:
 
     @asynccontextmanager
     async def endings(self, prefix: str) -> AsyncIterator[AsyncIterator[str]]:
-        subjects = self._bucket.within(prefix)
-        async with Follower(self._connection, self._requests, self._bucket.stream, subjects).opened() as followed:
-            yield self._endings(followed)
+        async with self._following(prefix) as followed:
+            yield self._keys(followed, ended=True)
 
-    async def _endings(self, followed: Follower) -> AsyncIterator[str]:
+    @asynccontextmanager
+    async def settings(self, prefix: str) -> AsyncIterator[AsyncIterator[str]]:
+        async with self._following(prefix) as followed:
+            yield self._keys(followed, ended=False)
+
+    def _following(self, prefix: str) -> AbstractAsyncContextManager[Follower]:
+        subjects = self._bucket.within(prefix)
+        return Follower(self._connection, self._requests, self._bucket.stream, subjects).opened()
+
+    async def _keys(self, followed: Follower, *, ended: bool) -> AsyncIterator[str]:
         async for message in followed:
             if message is None:
                 yield ""
-            elif message.is_marker:
+            elif message.is_marker is ended:
                 yield self._bucket.key(message.subject)

@@ -33,6 +33,10 @@ class MemoryLocks:
         await checkpoint()
         self._bucket.mark(lock.key, expected=lock.revision)
 
+    async def put(self, key: str, value: bytes, *, ttl: timedelta) -> None:
+        await checkpoint()
+        self._bucket.put(key, value, ttl=ttl)
+
     async def get(self, key: str) -> tuple[bytes, int] | None:
         await checkpoint()
         last = self._bucket.last(key)
@@ -49,3 +53,11 @@ class MemoryLocks:
 
         async with self._bucket.follow(ends) as markers:
             yield (marker.subject async for marker in markers)
+
+    @asynccontextmanager
+    async def settings(self, prefix: str) -> AsyncGenerator[AsyncIterator[str], None]:
+        def is_set(message: Message) -> bool:
+            return not message.marker and below(message.subject, prefix)
+
+        async with self._bucket.follow(is_set) as messages:
+            yield (message.subject async for message in messages)

@@ -13,7 +13,7 @@ from typing import TypeVar
 from pydantic import JsonValue
 
 from natsched.clock import Clock
-from natsched.core import changes, ids, specs
+from natsched.core import changes, control, ids, specs
 from natsched.core.executions import FAILURES, Record
 from natsched.core.hints import PlanHint
 from natsched.core.jobs import ExecutionId, Job, JobId, Spec, Stored, Unreadable
@@ -24,6 +24,7 @@ from natsched.errors import Conflict, DocumentError, JobExists, JobNotFound, Una
 from natsched.ports import Backend
 from natsched.protocol.hinting import Hinter
 from natsched.protocol.retrying import Retry, retrying
+from natsched.protocol.telling import tell
 from natsched.protocol.writing import write_job
 
 T = TypeVar("T")
@@ -193,7 +194,7 @@ class Operations:
                 records = await self._backend.history.list(checked, wanted)
                 if not records:
                     raise JobNotFound(f"there is no record of an execution {wanted} of {checked}", job=checked)
-                again = changes.retry(job, max(records, key=lambda record: record.attempt), self._clock.now())
+                again = changes.retry(job, records, self._clock.now())
                 try:
                     revision = await self._write(again, expected=stored.revision)
                 except Conflict:
@@ -203,6 +204,36 @@ class Operations:
                 return again.status.retries[wanted].attempt
 
         return await self._in_budget(once)
+
+    async def cancel(self, job_id: str, execution: str, reason: str | None = None) -> Job:
+        """Ask an execution to end; one that waits to begin is taken out, one whose replica is gone ends as it is."""
+        wanted = ExecutionId(execution)
+        job = await self._change(job_id, lambda job, now: control.cancel(job, wanted, reason, now))
+        await self._tell(job, wanted)
+        return job
+
+    async def hold(self, job_id: str, execution: str, *, paused: bool) -> Job:
+        """Have a running execution wait at its next checkpoint, or go on."""
+        wanted = ExecutionId(execution)
+
+        def change(job: Job, _now: datetime) -> changes.Change | None:
+            held = control.hold(job, wanted, paused=paused)
+            return None if held is None else changes.Change(job=held)
+
+        job = await self._change(job_id, change)
+        await self._tell(job, wanted)
+        return job
+
+    async def _tell(self, job: Job, execution: ExecutionId) -> None:
+        """Tell the execution's replica; if it is gone, have another see to the execution."""
+        stored = await self._backend.jobs.read(job.id)
+        entry = stored.job.status.running.get(execution) if isinstance(stored.job, Job) else None
+        if entry is None or not isinstance(stored.job, Job):
+            return
+        if entry.lease is None or await self._backend.locks.get(entry.lease) is None:
+            await self._hinter.repair(takeover_hint(stored.job, execution, entry, stored.revision))
+        else:
+            await tell(self._backend.locks, (entry.lease,), job.id)
 
     async def _change(self, job_id: str, change: Callable[[Job, datetime], changes.Change | None]) -> Job:
         checked = ids.job_id(job_id)

@@ -50,6 +50,7 @@ class Caller:
             if timeout is None:
                 return _ended_well(await self._call(handler, context))
             with anyio.move_on_after(timeout) as limit:
+                context.control.limit = limit
                 return _ended_well(await self._call(handler, context))
             if limit.cancelled_caught:
                 return Ended(

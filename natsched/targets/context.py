@@ -16,9 +16,9 @@ class Context:
 
     `due` is the planned instant and `started_at` the actual one, both by the server's clock; `attempt` counts
     from 1. Of two attempts of an execution at most one finishes, so `execution_id` is the key to make the
-    handler's effects idempotent; `fence` grows with each claim of the job, so a store that refuses a lower one than it saw
-    keeps out a holder that was suspended past its lease. `payload` is what the job or the trigger carries. By
-    `deadline`, if there is one, the attempt is ended.
+    handler's effects idempotent. `fence` grows with each claim of the job: a store that refuses one lower than it has
+    seen keeps out a holder that was suspended past its lease. `payload` is what the job or the trigger carries.
+    By `deadline`, if there is one, the attempt is ended. Of all replicas one `is_primary`, for as long as it lives.
     """
 
     job_id: str
@@ -32,6 +32,7 @@ class Context:
     manual: bool = False
     fence: int = 0
     deadline: datetime | None = None
+    is_primary: bool = True
     control: Control = field(default_factory=Control, repr=False, compare=False)
 
     @property
@@ -45,7 +46,7 @@ class Context:
         return self.control.cancelled
 
     async def checkpoint(self) -> None:
-        """Wait here for as long as the execution is paused; from a thread by `anyio.from_thread.run(ctx.checkpoint)`."""
+        """Wait here for as long as the execution is paused; a thread says `anyio.from_thread.run(ctx.checkpoint)`."""
         await self.control.checkpoint()
 
     def check_in(self, text: str, data: JsonValue = None) -> None:

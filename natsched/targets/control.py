@@ -1,5 +1,6 @@
 """What passes between a run and who runs it, while it runs; this one knows nobody, as for a handler under test."""
 
+import anyio
 from pydantic import JsonValue
 
 
@@ -7,6 +8,9 @@ class Control:
     """A run that nobody cancels or pauses, and whose words nobody hears: a replica has its own."""
 
     def __init__(self) -> None:
+        self.limit: anyio.CancelScope | None = None
+        """What ends the run at its time limit, if it has one; it stands still while the run is paused."""
+
         self._data: JsonValue = None
 
     @property

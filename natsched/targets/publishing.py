@@ -8,9 +8,9 @@ from natsched.core.targets import Publish
 from natsched.errors import Unavailable
 from natsched.ports import Messages
 from natsched.targets.context import Context
+from natsched.targets.headers import encoded, joined, told
 from natsched.targets.registry import Handler
 from natsched.targets.signals import Abort, TargetFailed
-from natsched.targets.telling import encoded, joined, told
 
 
 class NotStored(TargetFailed):

@@ -9,13 +9,13 @@ import anyio
 from pydantic import JsonValue
 
 from natsched.core.targets import NatsRequest
-from natsched.errors import BackendError
+from natsched.errors import BackendError, InvalidJob
 from natsched.logs import get_logger
 from natsched.ports import Messages, Request, Said
 from natsched.targets.context import Context
+from natsched.targets.headers import encoded, joined, told
 from natsched.targets.registry import Handler
 from natsched.targets.signals import Abort, TargetFailed
-from natsched.targets.telling import encoded, joined, told
 
 VERSION: Final = "1"
 _DETAIL: Final = 500
@@ -101,10 +101,20 @@ def _check_in(data: bytes, context: Context) -> None:
         said = _json(data)
     except (ValueError, RecursionError):
         said = None
-    if isinstance(said, dict) and isinstance(text := said.get("text"), str):
-        context.check_in(text, said.get("data"))
-    else:
+    if not isinstance(said, dict) or not isinstance(text := said.get("text"), str):
         log.warning("a worker's check-in cannot be read", action="bad_check_in", execution=context.execution_id)
+        return
+    text = text.encode(errors="replace").decode()
+    try:
+        context.check_in(text, said.get("data"))
+    except InvalidJob as error:
+        context.check_in(text)
+        log.warning(
+            "the data of a worker's check-in cannot be kept",
+            action="bad_check_in",
+            execution=context.execution_id,
+            error=str(error),
+        )
 
 
 def _result(said: Said, subject: str) -> JsonValue:

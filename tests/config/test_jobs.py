@@ -143,7 +143,7 @@ def test_an_empty_file_has_no_jobs(tmp_path: Path) -> None:
         ('[[job]]\nid = "a"\nat = 5', 'job 1 "a", at: should be an instant'),
         (
             '[[job]]\nid = "a"\nevery = 1\noverlap = "never"',
-            "job 1 \"a\", overlap: should be 'skip', 'queue' or 'allow'",
+            "job 1 \"a\", overlap: should be 'skip', 'queue', 'replace' or 'allow'",
         ),
         (
             '[[job]]\nid = "a"\nevery = 1\ntarget = { kind = "nats", subject = "a.*" }',

@@ -146,3 +146,21 @@ async def test_taking_and_renewing_are_no_endings(backend: Backend) -> None:
         await backend.locks.release(lock)
         with anyio.fail_after(DEADLINE):
             assert [await anext(endings), await anext(endings)] == ["lease.b", "lease.a"]
+
+
+async def test_a_key_that_is_set_has_the_last_value_and_ends_by_time(backend: Backend) -> None:
+    await backend.locks.put("control.one", b"1", ttl=LONG)
+    await backend.locks.put("control.one", b"2", ttl=SHORT)
+    found = await backend.locks.get("control.one")
+    assert found is not None
+    assert found[0] == b"2"
+    await eventually(lambda: backend.locks.get("control.one"), lambda held: held is None)
+
+
+async def test_keys_that_are_set_below_a_prefix_are_followed(backend: Backend) -> None:
+    await backend.locks.put("control.one.a", b"before", ttl=LONG)
+    async with backend.locks.settings("control.one") as settings:
+        await backend.locks.put("control.other.a", b"", ttl=LONG)
+        await backend.locks.put("control.one.b", b"", ttl=SHORT)
+        await backend.locks.put("control.one.a", b"", ttl=LONG)
+        assert await take(settings, 2) == ["control.one.b", "control.one.a"]

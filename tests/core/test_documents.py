@@ -191,7 +191,7 @@ def changed(**change: Any) -> bytes:
         (changed(color="red"), "color", "Unexpected keyword argument"),
         (changed(spec__color="red"), "spec.color", "Unexpected keyword argument"),
         (changed(status__plan={"due": None}), "status.plan.n", "Field required"),
-        (changed(spec__overlap="maybe"), "spec.overlap", "Input should be 'skip', 'queue' or 'allow'"),
+        (changed(spec__overlap="maybe"), "spec.overlap", "Input should be 'skip', 'queue', 'replace' or 'allow'"),
         (changed(spec__anchor="2026-01-01T12:00:00"), "spec.anchor", "Input should have timezone info"),
         (
             changed(status__plan={"n": 1, "due": "2026-01-01T12:00:00"}),

@@ -41,12 +41,14 @@ def test_every_status_is_reached_from_planned_and_every_event_happens_somewhere(
 
 
 def test_what_did_not_run_was_never_claimed() -> None:
-    assert {TRANSITIONS[S.PLANNED][event] for event in TRANSITIONS[S.PLANNED] if event != E.CLAIM} == DID_NOT_RUN
+    assert {
+        TRANSITIONS[S.PLANNED][event] for event in TRANSITIONS[S.PLANNED] if event not in {E.CLAIM, E.CANCEL}
+    } == DID_NOT_RUN
     assert not DID_NOT_RUN & set(TRANSITIONS[S.RUNNING].values())
 
 
-def test_an_interrupted_run_goes_on_by_being_claimed_and_in_no_other_way() -> None:
-    assert {event for status, event in LEGAL if status is S.INTERRUPTED} == {E.CLAIM}
+def test_an_interrupted_run_goes_on_by_being_claimed_unless_it_is_cancelled() -> None:
+    assert {event for status, event in LEGAL if status is S.INTERRUPTED} == {E.CLAIM, E.CANCEL}
 
 
 def test_a_history_of_failures_leaves_out_only_success() -> None:

@@ -59,7 +59,7 @@ def test_durations_are_seconds() -> None:
         ({"handeler": "x"}, "handeler: there is no such option: did you mean `handler`?"),
         ({"colour": "red"}, "colour: there is no such option: a job takes handler, target, queue"),
         ({"generation": 2}, "generation: there is no such option"),
-        ({"overlap": "maybe"}, "overlap: Input should be 'skip', 'queue' or 'allow'"),
+        ({"overlap": "maybe"}, "overlap: Input should be 'skip', 'queue', 'replace' or 'allow'"),
         ({"handler": " "}, "handler: ' ' names no handler"),
         ({"handler": "\ud800"}, "handler: '\\ud800' names no handler"),
         ({"handler": 7}, "handler: Input should be a valid string"),

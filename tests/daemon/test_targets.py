@@ -1,6 +1,6 @@
 """Targets besides handlers, as a replica runs them."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from natsched.core.executions import ExecutionStatus
 from natsched.core.schedules import Once
@@ -72,9 +72,8 @@ async def test_a_worker_that_fell_silent_is_replaced_by_the_next_attempt(world: 
     messages.subscribe("scheduler-cancel.>", lambda heard: stopped.append(heard.subject))
     at = world.clock.now() + timedelta(seconds=2)
     target = NatsRequest(subject="reports.render", heartbeat=30)
-    await world.client.submit_job(
-        "a", Once(at), target=target, retry={"max_attempts": 3, "retry_on": ["WorkerSilent"]}
-    )
+    retry = {"max_attempts": 3, "retry_on": ["WorkerSilent"]}
+    await world.client.submit_job("a", Once(at), target=target, retry=retry, timeout=90)
     await world.clock.sleep(60)
     first, second = world.ends
     assert (first.status, first.attempt) == (ExecutionStatus.RETRYING, 1)
@@ -82,6 +81,8 @@ async def test_a_worker_that_fell_silent_is_replaced_by_the_next_attempt(world: 
     assert stopped == [f"scheduler-cancel.{first.execution}.1"]
     assert [heard.headers["natsched-attempt"] for heard in asked] == ["1", "2"]
     assert len({heard.headers["natsched-execution"] for heard in asked}) == 1
+    deadlines = [datetime.fromisoformat(heard.headers["natsched-deadline"]) for heard in asked]
+    assert deadlines == [record.started_at + timedelta(seconds=90) for record in world.ends if record.started_at]
 
 
 @in_a_world

@@ -48,6 +48,8 @@ async def test_what_a_worker_answers_is_in_the_record(client: Client, replicas: 
     (worker,) = await workers.start()
     done = await run(client, "done", {"pages": 2, "seconds": 0.05})
     assert (done.status, done.result) == (ExecutionStatus.OK, {"pages": 2, "worker": worker.popen.pid})
+    assert done.check_in is not None
+    assert (done.check_in.text, done.check_in.data) == ("page 2 of 2", {"page": 2})
     jammed = await run(client, "jammed", {"pages": 1, "seconds": 0, "printer": "jammed"}, retry=SOON_AGAIN)
     assert (jammed.status, jammed.attempt) == (ExecutionStatus.DEAD, 2)
     assert jammed.error == "WorkerFailed: the printer is jammed"

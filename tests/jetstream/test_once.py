@@ -43,11 +43,17 @@ class Faulty:
     async def get(self, key: str) -> tuple[bytes, int] | None:
         return cast("tuple[bytes, int] | None", await self._call("get", self.locks.get(key)))
 
+    async def put(self, key: str, value: bytes, *, ttl: timedelta) -> None:
+        await self._call("put", self.locks.put(key, value, ttl=ttl))
+
     async def list(self, prefix: str) -> Mapping[str, bytes]:
         return await self.locks.list(prefix)
 
     def endings(self, prefix: str) -> AbstractAsyncContextManager[AsyncIterator[str]]:
         return _nothing() if self.blind else self.locks.endings(prefix)
+
+    def settings(self, prefix: str) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        return self.locks.settings(prefix)
 
     async def _call(self, name: str, call: Awaitable[Any]) -> Any:
         if self.silent(name):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from natsched.targets.context import Context
-from natsched.targets.telling import joined, told
+from natsched.targets.headers import joined, told
 from natsched.targets.tracing import traceparent
 from tests.factories import NOON
 

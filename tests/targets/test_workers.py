@@ -174,7 +174,8 @@ async def test_what_a_worker_says_on_the_way_becomes_check_ins() -> None:
             b"no json",
             b'["text"]',
             b'{"text": 7}',
-            b'{"text": "2 of 2"}',
+            b'{"text": "2 of 2 \\ud800"}',
+            json.dumps({"text": "too much", "data": "x" * 70_000}).encode(),
         ):
             play.messages.publish(progress, said)
         play.messages.publish(heard.reply, b"2")
@@ -183,7 +184,7 @@ async def test_what_a_worker_says_on_the_way_becomes_check_ins() -> None:
     play.worker(work)
     ended = await play.ended()
     assert ended.result == 2
-    assert play.control.told == [("1 of 2", {"page": 1}), ("2 of 2", None)]
+    assert play.control.told == [("1 of 2", {"page": 1}), ("2 of 2 ?", None), ("too much", None)]
 
 
 @virtual_time
