@@ -66,9 +66,13 @@ async def test_a_worker_is_told_when_nobody_waits_any_more(client: Client, repli
     late = await run(client, "late", {"pages": 1, "seconds": 60}, timeout=1)
     assert late.status is ExecutionStatus.TIMED_OUT
     await worker.said(f"cancelled {late.execution} 1", LIMIT)
-    await client.ensure_job(
-        "long", Interval(hours=1), target=NatsRequest(subject=SUBJECT), payload={"pages": 1, "seconds": 60}
-    )
+    target = NatsRequest(subject=SUBJECT)
+    await client.ensure_job("long", Interval(hours=1), target=target, payload={"pages": 1, "seconds": 60})
+    execution = (await client.trigger_job("long")).execution_id
+    await worker.said(f"began {execution} 1", LIMIT)
+    cancelled = await (await client.cancel_execution("long", execution)).wait(LIMIT)
+    assert cancelled.status is ExecutionStatus.CANCELLED
+    await worker.said(f"cancelled {execution} 1", LIMIT)
     execution = (await client.trigger_job("long")).execution_id
     await worker.said(f"began {execution} 1", LIMIT)
     a.send(signal.SIGTERM)
