@@ -47,7 +47,7 @@ async function handle(client, request) {
       return;
     }
     const failed = headers();
-    failed.set("Natsched-Error", error.message);
+    failed.set("Natsched-Error", error.message.replace(/\s+/g, " ")); // a header is one line
     failed.set("Natsched-Retryable", String(!(error instanceof Refused)));
     request.respond(undefined, { headers: failed });
   } finally {

@@ -46,6 +46,10 @@ async def handle(client: Client, request: Msg) -> None:
     async def answer(body: bytes, headers: dict[str, str] | None = None) -> None:
         await client.publish(request.reply, body, headers=headers)
 
+    async def fail(error: Exception, *, again: bool) -> None:
+        message = " ".join(str(error).split())  # a header is one line
+        await answer(b"", {"Natsched-Error": message, "Natsched-Retryable": str(again).lower()})
+
     async def stop(_: Msg) -> None:
         work.cancel()
 
@@ -60,9 +64,9 @@ async def handle(client: Client, request: Msg) -> None:
     except (asyncio.CancelledError, TimeoutError):  # nobody waits for an answer any more
         print("cancelled", run, flush=True)
     except RefusedError as error:
-        await answer(b"", {"Natsched-Error": str(error), "Natsched-Retryable": "false"})
+        await fail(error, again=False)
     except Exception as error:
-        await answer(b"", {"Natsched-Error": str(error)})
+        await fail(error, again=True)
     finally:
         await cancelled.unsubscribe()
 
