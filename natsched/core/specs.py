@@ -142,6 +142,8 @@ def _check_place(spec: Spec) -> None:
                 f"{spec.concurrency_key!r} is no key: use letters, digits, `_` and `-`, in parts joined by dots",
                 field="concurrency_key",
             ) from None
+        if spec.primary_only:
+            raise InvalidJob("only the primary replica is to run it: take one of the two", field="concurrency_key")
     if spec.scope != "all":
         return
     if spec.primary_only:

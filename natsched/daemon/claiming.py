@@ -8,7 +8,7 @@ from natsched.clock import Clock
 from natsched.core.decisions import Claim
 from natsched.core.endings import Outcome, holds
 from natsched.core.executions import ExecutionStatus, Record
-from natsched.core.jobs import ExecutionId, Job, LeaseId, Running, Stored
+from natsched.core.jobs import ExecutionId, Job, Running, Stored
 from natsched.core.planning import plan_hint, start_of_running
 from natsched.core.takeovers import RUNNING_ELSEWHERE
 from natsched.daemon.agenda import Held
@@ -21,7 +21,8 @@ from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.slots import Slots
 from natsched.errors import BackendError, Conflict
 from natsched.logs import get_logger
-from natsched.ports import Backend
+from natsched.ports import Backend, Lock
+from natsched.protocol.groups import Groups
 from natsched.protocol.telling import tell
 from natsched.targets.finding import missing
 from natsched.targets.registry import Handler
@@ -31,6 +32,7 @@ _JOINED: Final = 4096
 
 _NO_HANDLER: Final = timedelta(milliseconds=5)
 _LONGEST_NO_HANDLER: Final = timedelta(seconds=2)
+_LONGEST_GROUP: Final = timedelta(seconds=1)
 _SPILL: Final = timedelta(milliseconds=100)
 _LONGEST_SPILL: Final = timedelta(seconds=5)
 
@@ -61,7 +63,8 @@ class Claimer:
         self._books = books
         self._observe = observe
         self._slots = {name: Slots(number, clock) for name, number in options.queues.items()}
-        self._joined: dict[ExecutionId, LeaseId] = {}
+        self._groups = Groups(backend, clock)
+        self._joined: dict[tuple[ExecutionId, int], None] = {}
         self.active: Final[dict[ExecutionId, Active]] = {}
         leaseholder.lost = self._stop_for_lost_lease
 
@@ -83,7 +86,7 @@ class Claimer:
         """Claim and run; False if the claim was lost and the hint is to be decided on again."""
         handler = self._executor.handler_of(claim.job)
         if handler is None:
-            self._no_handler(held, claim.job)
+            self._hand_back(held, claim.job, missing(claim.job.spec), first=_NO_HANDLER, longest=_LONGEST_NO_HANDLER)
             return True
         slots = self._slots[held.hint.queue]
         if not slots.take() and not await slots.acquire(self._patience(claim), claim.job.spec.priority):
@@ -96,7 +99,11 @@ class Claimer:
         task = asyncio.current_task()
         assert task is not None
         active = self._begin(claim.job, claim.execution, claim.running, task)
+        group = None
         try:
+            if claim.job.spec.concurrency_key is not None and (group := await self._enter(claim)) is None:
+                self._hand_back(held, claim.job, "another job of its group is running", longest=_LONGEST_GROUP)
+                return True
             won = await self._win(stored, claim)
             if won is None:
                 return False
@@ -105,16 +112,23 @@ class Claimer:
         finally:
             self._end(active)
             slots.release()
+            if group is not None:
+                await self._groups.leave(group)
+
+    async def _enter(self, claim: Claim) -> Lock | None:
+        key, lease = claim.job.spec.concurrency_key, claim.running.lease
+        assert key is not None
+        assert lease is not None
+        return await self._groups.enter(key, claim.job.id, claim.execution, lease)
 
     async def join(self, job: Job, revision: int, execution: ExecutionId) -> None:
         """Run what another replica claimed for this one, once; the document has it until it is finished."""
-        lease = self._leaseholder.lease
-        if self._joined.get(execution) == lease:
+        entry = job.status.running[execution]
+        if (execution, entry.token) in self._joined:
             return
-        self._joined[execution] = lease
+        self._joined[execution, entry.token] = None
         if len(self._joined) > _JOINED:
             del self._joined[next(iter(self._joined))]
-        entry = job.status.running[execution]
         slots, task = self._slots.get(job.spec.queue), asyncio.current_task()
         if slots is None or task is None:
             return
@@ -219,9 +233,11 @@ class Claimer:
         else:
             self._keeper.ack(held)
 
-    def _no_handler(self, held: Held, job: Job) -> None:
-        self._observe(HandedBack(job=job.id, reason=missing(job.spec)))
-        self._spill(held, first=_NO_HANDLER, longest=_LONGEST_NO_HANDLER)
+    def _hand_back(
+        self, held: Held, job: Job, reason: str, *, longest: timedelta, first: timedelta | None = None
+    ) -> None:
+        self._observe(HandedBack(job=job.id, reason=reason))
+        self._spill(held, first=first or _SPILL, longest=longest)
 
     def _spill(self, held: Held, *, first: timedelta = _SPILL, longest: timedelta = _LONGEST_SPILL) -> None:
         """Hand back with a growing delay, so that an idle replica takes it."""

@@ -137,6 +137,8 @@ class Dispatcher:
                 return
             decision = decide(held.hint, facts)
             match decision:
+                case Claim() | Settle() if decision.records and not facts.authoritative:
+                    await self._read_again(held, facts)  # what is recalled may be old, and its records would be false
                 case Claim():
                     if await self._claimer.claim(held, facts.stored, decision):
                         return

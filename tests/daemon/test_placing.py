@@ -1,0 +1,207 @@
+"""Where runs take place: on every replica, on the primary one, one at a time of a group, by priority."""
+
+from collections import Counter
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+
+from natsched.core.executions import ExecutionStatus
+from natsched.core.jobs import Priority
+from natsched.core.schedules import Interval, Once
+from tests.daemon.harness import World, in_a_world
+
+
+@in_a_world
+async def test_every_replica_of_the_queue_runs_it_on_time_each_with_its_record(world: World) -> None:
+    world.handler()
+    for name in ("r1", "r2", "r3"):
+        await world.start(name)
+    await world.start("other", queues={"other": 10})
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h", scope="all")
+    await world.clock.sleep(35)
+    assert Counter(call.replica for call in world.calls) == {"r1": 3, "r2": 3, "r3": 3}
+    assert max(start.lag for start in world.starts) < 0.05
+    records = await world.client.executions("a")
+    assert len(records) == 9
+    assert len({record.execution for record in records}) == 9
+    assert {(record.status, record.attempt) for record in records} == {(ExecutionStatus.OK, 1)}
+    view = await world.client.get_job("a")
+    assert (view.running, view.runs, view.counts) == ((), 3, {ExecutionStatus.OK: 9})
+    assert sum(call.is_primary for call in world.calls) == 3
+
+
+@in_a_world
+async def test_a_replica_that_dies_takes_its_part_with_it_and_no_other(world: World) -> None:
+    world.handler(takes=8.0)
+    await world.start("r1")
+    dying = await world.start("r2")
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h", scope="all", overlap="allow")
+    await world.clock.sleep(12)
+    dying.kill()
+    await world.clock.sleep(50)
+    ended = Counter((record.replica, record.status) for record in await world.client.executions("a"))
+    assert ended[None, ExecutionStatus.LOST] == 1
+    assert ended["r1", ExecutionStatus.OK] == 5
+    assert all(call.attempt == 1 for call in world.calls)
+
+
+@in_a_world
+async def test_a_part_that_failed_is_tried_again_by_the_replica_whose_part_it_is(world: World) -> None:
+    world.handler(fails=ValueError("no"))
+    await world.start("r1")
+    await world.start("r2")
+    await world.client.ensure_job(
+        "a", Interval(seconds=60), handler="h", scope="all", retry={"max_attempts": 3, "base": 1}
+    )
+    await world.clock.sleep(100)
+    attempts = Counter((call.replica, call.attempt) for call in world.calls)
+    assert attempts == {(replica, attempt): 1 for replica in ("r1", "r2") for attempt in (1, 2, 3)}
+
+
+@in_a_world
+async def test_all_may_be_triggered_and_cancelled_part_by_part(world: World) -> None:
+    world.handler(takes=1000.0)
+    await world.start("r1")
+    await world.start("r2")
+    await world.client.ensure_job("a", Interval(days=9), handler="h", scope="all")
+    await world.client.trigger_job("a")
+    await world.clock.sleep(1)
+    running = (await world.client.get_job("a")).running
+    assert len(running) == 2
+    for execution in running:
+        record = await (await world.client.cancel_execution("a", execution))
+        assert record.status is ExecutionStatus.CANCELLED
+    await world.clock.sleep(0.1)
+    assert (await world.client.get_job("a")).running == ()
+
+
+@in_a_world
+async def test_a_part_waits_for_a_word_that_was_lost_until_the_sweep(world: World) -> None:
+    world.handler()
+    await world.start("r1")
+    await world.start("r2")
+    await world.client.ensure_job("a", Interval(days=9), handler="h", scope="all")
+    put = world.backend.locks.put
+
+    async def lost(key: str, value: bytes, *, ttl: timedelta) -> None:
+        if not key.startswith("control"):
+            await put(key, value, ttl=ttl)
+
+    world.backend.locks.put = lost  # type: ignore[method-assign]
+    await world.client.trigger_job("a")
+    await world.clock.sleep(5)
+    assert len(world.calls) == 1
+    world.backend.locks.put = put  # type: ignore[method-assign]
+    await world.clock.sleep(60)
+    assert sorted(call.replica for call in world.calls) == ["r1", "r2"]
+    assert (await world.client.get_job("a")).running == ()
+
+
+@in_a_world
+async def test_only_the_primary_runs_it_and_when_it_dies_the_next_one(world: World) -> None:
+    world.handler(takes=1.0)
+    members = {name: await world.start(name) for name in ("r1", "r2", "r3")}
+    await world.client.ensure_job("a", Interval(seconds=5), handler="h", primary_only=True)
+    await world.clock.sleep(31)
+    assert len(world.calls) == 6
+    (primary,) = {call.replica for call in world.calls}
+    assert all(call.is_primary for call in world.calls)
+    members[primary].kill()
+    await world.clock.sleep(60)
+    later = {call.replica for call in world.calls[6:]}
+    assert len(later) == 1
+    assert primary not in later
+    assert len(world.calls) >= 6 + 9
+
+
+@in_a_world
+async def test_a_run_of_the_primary_that_died_is_taken_over_by_the_next_one(world: World) -> None:
+    world.handler(takes=100.0)
+    members = {name: await world.start(name) for name in ("r1", "r2", "r3")}
+    await world.client.ensure_job("a", Interval(seconds=300), handler="h", primary_only=True)
+    await world.clock.sleep(310)
+    (first,) = world.calls
+    members[first.replica].kill()
+    await world.clock.sleep(150)
+    (_, second) = world.calls
+    assert (second.execution_id, second.attempt, second.is_primary) == (first.execution_id, 2, True)
+    assert (await world.client.executions("a", first.execution_id))[0].status is ExecutionStatus.OK
+
+
+@in_a_world
+async def test_of_a_group_one_runs_at_a_time_over_all_jobs_and_replicas(world: World) -> None:
+    world.handler(takes=3.0)
+    await world.start("r1")
+    await world.start("r2")
+    for name in ("a", "b", "c"):
+        await world.client.ensure_job(name, Interval(seconds=20), handler="h", concurrency_key="db.main")
+    await world.clock.sleep(100)
+    starts = sorted(call.started_at for call in world.calls)
+    assert len(starts) == 3 * 4 + 1 or len(starts) == 3 * 4 + 2
+    assert min((b - a).total_seconds() for a, b in pairwise(starts)) >= 3.0
+    assert Counter(call.job_id for call in world.calls).keys() == {"a", "b", "c"}
+
+
+@in_a_world
+async def test_the_group_of_a_replica_that_died_is_free_when_its_lease_is_over(world: World) -> None:
+    world.handler(takes=1000.0)
+    world.handler("short")
+    dying = await world.start("r1")
+    await world.client.ensure_job("a", Interval(days=9), handler="h", concurrency_key="g", max_crashes=0)
+    await world.client.ensure_job("b", Interval(days=9), handler="short", concurrency_key="g")
+    await world.client.trigger_job("a")
+    await world.clock.sleep(2)
+    dying.kill()
+    await world.start("r2")
+    record = await (await world.client.trigger_job("b")).wait(timeout=20)
+    assert record.status is ExecutionStatus.OK
+
+
+@in_a_world
+async def test_a_group_that_was_not_given_back_is_free_once_its_execution_ended(world: World) -> None:
+    world.handler()
+    await world.start("r1")
+    for name in ("a", "b"):
+        await world.client.ensure_job(name, Interval(days=9), handler="h", concurrency_key="g")
+    release = world.backend.locks.release
+
+    async def lost(*args: object) -> None:
+        await world.clock.sleep(0)
+
+    world.backend.locks.release = lost  # type: ignore[method-assign, assignment]
+    await (await world.client.trigger_job("a"))
+    await world.clock.sleep(1)
+    world.backend.locks.release = release  # type: ignore[method-assign]
+    assert (await (await world.client.trigger_job("b")).wait(timeout=60)).status is ExecutionStatus.OK
+
+
+@in_a_world
+async def test_those_of_higher_priority_get_a_place_first(world: World) -> None:
+    world.handler(takes=1.0)
+    await world.start("r1", queues={"default": 1}, spill_after=timedelta(seconds=60))
+    at = world.clock.now() + timedelta(seconds=5)
+    order: tuple[Priority, ...] = ("low", "normal", "high")
+    await world.client.submit_job("first", Once(at - timedelta(seconds=0.5)), handler="h")
+    for priority in order:
+        for number in (1, 2):
+            await world.client.submit_job(f"{priority}.{number}", Once(at), handler="h", priority=priority)
+    await world.clock.sleep(20)
+    ran = [call.job_id.split(".")[0] for call in world.calls]
+    assert ran == ["first", "high", "high", "normal", "normal", "low", "low"]
+
+
+@pytest.mark.parametrize("takes", [0.0, 4.0])
+def test_all_and_at_most_once_go_together(takes: float) -> None:
+    @in_a_world
+    async def run(world: World) -> None:
+        world.handler(takes=takes)
+        await world.start("r1")
+        await world.start("r2")
+        await world.client.ensure_job(
+            "a", Interval(seconds=10), handler="h", scope="all", delivery="at_most_once", overlap="allow"
+        )
+        await world.clock.sleep(35)
+        assert Counter(call.replica for call in world.calls) == {"r1": 3, "r2": 3}
+
+    run()
