@@ -78,15 +78,17 @@ async def test_requests_at_once_each_get_their_own_answer(server: Server) -> Non
 async def test_what_is_said_after_the_end_of_a_request_is_ignored(server: Server) -> None:
     messages = server.backend.messages
     async with server.listening("work.one") as hear:
-        async with messages.request("work.one") as request:
-            await request.send(b"1", {})
+        async with messages.request("work.one") as ended:
+            await ended.send(b"1", {})
             late = await hear()
         await server.say(late.reply, b"late")
-        await server.say(request.check_ins, b"late")
+        await server.say(ended.check_ins, b"late")
         async with messages.request("work.one") as request:
             await request.send(b"2", {})
             await server.say((await hear()).reply, b"in time")
             assert (await said_to(request)).data == b"in time"
+        with anyio.move_on_after(0):
+            pytest.fail(f"it heard {await ended.receive()}")
 
 
 async def test_of_those_who_listen_as_a_group_one_gets_a_request(server: Server) -> None:

@@ -94,6 +94,7 @@ def test_durations_are_seconds() -> None:
         ({"target": NatsRequest(subject="a b")}, "target.subject: 'a b' is no subject"),
         ({"target": NatsRequest(subject="a\r\nPUB b")}, "is no subject"),
         ({"target": NatsRequest(subject="a\ud800")}, "is no subject"),
+        ({"target": NatsRequest(subject="a.ü")}, "target.subject: 'a.ü' is no subject"),
         ({"target": NatsRequest(subject="a.*")}, "target.subject: 'a.*' has a wildcard: name one subject"),
         ({"target": Publish(subject="a.>")}, "target.subject: 'a.>' has a wildcard: name one subject"),
         ({"target": Publish(subject="$JS.API.STREAM.DELETE.A")}, "belongs to the server"),
