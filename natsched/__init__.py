@@ -5,6 +5,7 @@ from natsched.client.connecting import connect
 from natsched.client.handle import ExecutionHandle
 from natsched.client.views import JobPage, JobView
 from natsched.core.backoff import RetryPolicy
+from natsched.core.chains import After
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.core.schedules import Cron, Interval, Once
 from natsched.core.targets import Http, NatsRequest, Publish, Shell
@@ -37,6 +38,7 @@ from natsched.targets.signals import Abort, Retry
 
 __all__ = [
     "Abort",
+    "After",
     "BackendError",
     "Client",
     "ConfigError",

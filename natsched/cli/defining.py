@@ -3,17 +3,18 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, get_args
 
 import typer
 
-from natsched.config import read_job
+from natsched.config import parse_duration, read_job
+from natsched.core.chains import Ending
 from natsched.core.jobs import CatchUp, DeliveryMode, HistoryMode, Overlap, Priority, Scope
 from natsched.core.zones import Repeated, Skipped
 from natsched.errors import ConfigError, InvalidJob
 
-_WHEN: Final = "When it runs (one of --cron, --every, --at)"
+_WHEN: Final = "When it runs (one of --cron, --every, --at, --after)"
 _WHAT: Final = "What it does"
 _HOW: Final = "How it is treated"
 
@@ -36,6 +37,10 @@ class When:
     ] = None
     every: Annotated[str | None, _option("--every", "10s", "A period from 100ms.", _WHEN)] = None
     at: Annotated[str | None, _option("--at", "INSTANT", "Once, such as 2026-12-01T08:00:00Z.", _WHEN)] = None
+    after: Annotated[
+        list[str] | None, _option("--after", "JOB", "When an execution of that job ended; may be repeated.", _WHEN)
+    ] = None
+    on: Annotated[str | None, _choice("--on", Ending, "For --after: how it ended.", _WHEN)] = None
     timezone: Annotated[str | None, _option("--timezone", "ZONE", "For --cron, such as Europe/Berlin.", _WHEN)] = None
     skipped: Annotated[str | None, _choice("--skipped", Skipped, "For --cron: the hour DST leaves out.", _WHEN)] = (
         None
@@ -151,6 +156,14 @@ def instant_of(text: str, *, field: str) -> datetime:
     return found
 
 
+def duration_of(text: str, *, field: str) -> timedelta:
+    """Return the duration that the text names."""
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise InvalidJob(str(error), field=field) from None
+
+
 def _given(options: When | What) -> dict[str, Any]:
     values = {field.name: getattr(options, field.name) for field in fields(options)}
     return {name: value for name, value in values.items() if value is not None and value is not False}
@@ -163,5 +176,6 @@ def _told(path: str, reason: str) -> str:
             reason.replace('cron = "0 3 * * *"', '--cron "0 3 * * *"')
             .replace('every = "10s"', "--every 10s")
             .replace("at = 2026", "--at 2026")
+            .replace('after = ["job"]', "--after JOB")
         )
     return f"{'' if path in {'id', 'job'} else '--'}{path.replace('_', '-')}: {reason}"

@@ -5,6 +5,7 @@ from typing import Annotated, Final
 
 import typer
 
+from natsched.cli import controlling
 from natsched.cli.asking import ask
 from natsched.cli.defining import instant_of
 from natsched.cli.flags import Where
@@ -14,9 +15,10 @@ from natsched.cli.parameters import command
 from natsched.cli.showing import record_details, record_rows
 from natsched.clock import SystemClock
 from natsched.config import parse_duration
-from natsched.errors import InvalidJob, JobNotFound
+from natsched.errors import JobNotFound
 
-app: Final = typer.Typer(help="Look at what ran, and at what did not.", no_args_is_help=True)
+app: Final = typer.Typer(help="Look at what ran and what did not; control what runs.", no_args_is_help=True)
+app.add_typer(controlling.app)
 
 
 @command(app, "list")
@@ -69,31 +71,6 @@ def show(
         if number:
             output.line("")
         output.details(record_details(record))
-
-
-@command(app, "retry")
-def retry(
-    where: Where,
-    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Its job.")] = None,
-    execution: Annotated[
-        str | None, typer.Argument(metavar="[EXECUTION]", help="Its id; that of a dead one.")
-    ] = None,
-    dead: Annotated[
-        bool, typer.Option("--dead", help="All that are dead, of the job or of all jobs, instead of one.")
-    ] = False,
-) -> None:
-    """Give executions that failed one more attempt, now."""
-    output = Output(json=where.json)
-    if dead and execution is None:
-        handles = ask(where, lambda client: client.retry_dead(job))
-        what, brief = f"{len(handles)} executions", str(len(handles))
-    elif dead or job is None or execution is None:
-        raise InvalidJob("give a job and an execution of it, or --dead for all that are dead", field="EXECUTION")
-    else:
-        handles = [ask(where, lambda client: client.retry_execution(job, execution))]
-        what = brief = execution
-    asked = [{"job": handle.job_id, "execution": handle.execution_id} for handle in handles]
-    output.result({"retried": asked}, f"asked for one more attempt of {what}", brief)
 
 
 def _since(text: str) -> datetime:

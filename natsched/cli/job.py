@@ -8,16 +8,15 @@ import typer
 
 from natsched.cli.asking import ask
 from natsched.cli.bulk import ensure_file
-from natsched.cli.defining import What, When, definition, instant_of, json_value
+from natsched.cli.defining import What, When, definition, duration_of, instant_of, json_value
 from natsched.cli.flags import Where
 from natsched.cli.forms import job_document, job_form
 from natsched.cli.output import Output
 from natsched.cli.parameters import command
 from natsched.cli.showing import job_details, job_rows, next_run, outcome
-from natsched.cli.waiting import show_end, wait_for
+from natsched.cli.waiting import limit_of, show_end, wait_for
 from natsched.client.client import Client
 from natsched.client.views import JobPage, JobView
-from natsched.config import parse_duration
 from natsched.errors import InvalidJob
 
 app: Final = typer.Typer(help="List, define and control jobs.", no_args_is_help=True)
@@ -92,9 +91,24 @@ def ensure(
 
 
 @command(app, "submit")
-def submit(where: Where, when: When, what: What, job: Id) -> None:
+def submit(
+    where: Where,
+    when: When,
+    what: What,
+    job: Id,
+    unique_key: Annotated[
+        str | None, typer.Option("--unique-key", metavar="KEY", help="Only if no job was submitted under it lately.")
+    ] = None,
+    unique_for: Annotated[
+        str | None, typer.Option("--unique-for", metavar="24h", help="With --unique-key: within so long.")
+    ] = None,
+) -> None:
     """Create the job; it is an error (5) if it exists."""
     wanted = definition(job, when, what)
+    if unique_key is not None:
+        wanted["unique_key"] = unique_key
+    if unique_for is not None:
+        wanted["unique_for"] = duration_of(unique_for, field="--unique-for")
     view = ask(where, lambda client: client.submit_job(**wanted))
     Output(json=where.json).result(job_form(view), outcome("created", view), "created")
 
@@ -149,7 +163,7 @@ def trigger(
 ) -> None:
     """Run the job now, besides its plan."""
     value = None if payload is None else json_value(payload, field="--payload")
-    limit = _limit(timeout, wait=wait)
+    limit = limit_of(timeout, wait=wait)
     output = Output(json=where.json)
 
     async def question(client: Client) -> Any:  # noqa: ANN401 - an id or a record
@@ -171,14 +185,3 @@ def _confirm(job: str) -> None:
         raise InvalidJob("nobody is there to be asked: say --yes", field="remove")
     if not typer.confirm(f"Remove {job} for good?", err=True):
         raise typer.Exit(1)
-
-
-def _limit(text: str | None, *, wait: bool) -> float | None:
-    if text is None:
-        return None
-    if not wait:
-        raise InvalidJob("it is for --wait: give both", field="--timeout")
-    try:
-        return parse_duration(text).total_seconds()
-    except ValueError as error:
-        raise InvalidJob(str(error), field="--timeout") from None

@@ -81,6 +81,10 @@ def job_details(view: JobView) -> Iterable[tuple[str, str]]:
         yield "retry", _retry(spec.retry)
     yield "pauses after", f"{spec.auto_pause_after} failures in a row" if spec.auto_pause_after else ""
     yield "overlap", spec.overlap
+    yield "runs on", "the primary replica" if spec.primary_only else f"{spec.scope} of the replicas"
+    yield "one at a time of", spec.concurrency_key or ""
+    yield "priority", spec.priority
+    yield "runs before", ", ".join(status.followers)
     yield "delivery", spec.delivery
     yield "catch up", f"all, at most {spec.catch_up_limit}" if spec.catch_up == "all" else spec.catch_up
     yield "tolerance", seconds_of(spec.tolerance)
@@ -114,6 +118,11 @@ def record_details(record: Record) -> Iterable[tuple[str, str]]:
     yield "generation", str(record.generation)
     yield "metadata", _json(dict(record.metadata)) if record.metadata else ""
     yield "reason", record.reason or ""
+    if record.check_in is not None:
+        data = "" if record.check_in.data is None else f" {_json(record.check_in.data)}"
+        yield "said last", f"{instant(record.check_in.at)} {record.check_in.text}{data}"
+    if record.cause is not None:
+        yield "runs after", f"{record.cause.job} {record.cause.execution}, {record.cause.status}"
     yield "result", "" if record.result is None else _json(record.result)
     yield "error", record.error or ""
     yield "traceback", (record.traceback or "").rstrip()
@@ -133,7 +142,7 @@ def next_run(view: JobView) -> str:
 
 def why(record: Record) -> str:
     """Return the reason or error of a record, and how many instants it tells of."""
-    text = record.error or record.reason or ""
+    text = record.error or record.reason or (record.check_in.text if record.check_in else "")
     many = f"{record.number} instants" if record.number > 1 else ""
     return ", ".join(part for part in (many, text) if part)
 

@@ -1,11 +1,12 @@
 """Waiting for the end of an execution, and saying how it was."""
 
+from natsched.cli.defining import duration_of
 from natsched.cli.forms import record_form
 from natsched.cli.measures import span
 from natsched.cli.output import Output
 from natsched.client.handle import ExecutionHandle
 from natsched.core.executions import ExecutionStatus, Record
-from natsched.errors import ExecutionFailed
+from natsched.errors import ExecutionFailed, InvalidJob
 
 
 async def wait_for(handle: ExecutionHandle, seconds: float | None) -> Record:
@@ -18,6 +19,15 @@ async def wait_for(handle: ExecutionHandle, seconds: float | None) -> Record:
             f"see `natsched execution show {handle.job_id} {handle.execution_id}`",
             job=handle.job_id,
         ) from None
+
+
+def limit_of(text: str | None, *, wait: bool) -> float | None:
+    """Return the seconds that --timeout says, which goes with --wait."""
+    if text is None:
+        return None
+    if not wait:
+        raise InvalidJob("it is for --wait: give both", field="--timeout")
+    return duration_of(text, field="--timeout").total_seconds()
 
 
 def show_end(output: Output, record: Record) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final, TypeAlias
 
 import anyio
 
+from natsched.core.chains import After, in_order
 from natsched.core.ids import job_id
 from natsched.core.jobs import Job, Spec
 from natsched.errors import InvalidJob
@@ -43,6 +44,8 @@ class BulkEnsure:
         self._progress = progress
         self._result = BulkResult()
         self._exists = 0
+        self._later: dict[str, Spec] = {}
+        """Jobs that run after others, which have to be there."""
 
     async def run(self) -> BulkResult:
         try:
@@ -51,13 +54,23 @@ class BulkEnsure:
                     workers.start_soon(self._work)
         except BaseExceptionGroup as group:
             raise _first(group) from None
+        before = {job: spec.schedule.jobs for job, spec in self._later.items() if isinstance(spec.schedule, After)}
+        ids = {job: job for job in self._later}
+        for job in in_order(ids, before):
+            await self._ensure(job, self._later[job])
         return self._result
 
     async def _work(self) -> None:
         for number, item in self._items:
             job, spec = self._read(number, item)
-            outcome, _ = await self._operations.ensure(job, spec, likely_new=self._exists <= 0)
-            self._count(outcome)
+            if isinstance(spec.schedule, After):
+                self._later[job] = spec
+            else:
+                await self._ensure(job, spec)
+
+    async def _ensure(self, job: str, spec: Spec) -> None:
+        outcome, _ = await self._operations.ensure(job, spec, likely_new=self._exists <= 0)
+        self._count(outcome)
 
     def _count(self, outcome: Ensured) -> None:
         result = self._result

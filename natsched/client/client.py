@@ -1,7 +1,7 @@
 """The client's operations."""
 
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Unpack
 
 from pydantic import JsonValue
@@ -47,9 +47,21 @@ class Client:
         outcome, _ = await self._operations.ensure(id, self._operations.spec(schedule, options))
         return outcome
 
-    async def submit_job(self, id: str, schedule: Schedule, **options: Unpack[JobOptions]) -> JobView:  # noqa: A002
-        """Create the job, or raise `JobExists`. A `Once` that is just past still runs, by its catch-up policy."""
-        return self._view(await self._operations.submit(id, self._operations.spec(schedule, options)))
+    async def submit_job(
+        self,
+        id: str,  # noqa: A002
+        schedule: Schedule,
+        *,
+        unique_key: str | None = None,
+        unique_for: timedelta = timedelta(days=1),
+        **options: Unpack[JobOptions],
+    ) -> JobView:
+        """Create the job, or raise `JobExists`. A `Once` that is just past still runs, by its catch-up policy.
+
+        With `unique_key` also raise it if any job was submitted under that key within the last `unique_for`.
+        """
+        spec = self._operations.spec(schedule, options)
+        return self._view(await self._operations.submit(id, spec, unique_key, unique_for))
 
     async def ensure_jobs(self, jobs: Iterable[Item], *, progress: Progress | None = None) -> BulkResult:
         """Ensure many jobs, with many requests under way.

@@ -15,6 +15,7 @@ from natsched.config.problems import Problem, failure, invalid_values, unknown_k
 from natsched.config.render import shipped
 from natsched.config.sources import Layer, Origins, read_toml
 from natsched.core.backoff import MAX_ATTEMPTS, Backoff
+from natsched.core.chains import After, Ending
 from natsched.core.ids import job_id
 from natsched.core.jobs import MAX_RUNNING, CatchUp, DeliveryMode, HistoryMode, Overlap, Priority, Scope
 from natsched.core.schedules import Cron, Interval, Once, Schedule
@@ -26,6 +27,7 @@ _KINDS: Mapping[str, frozenset[str]] = {
     "cron": frozenset({"timezone", "skipped", "repeated"}),
     "every": frozenset({"fixed_delay"}),
     "at": frozenset(),
+    "after": frozenset({"on"}),
 }
 
 
@@ -47,7 +49,7 @@ Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
 
 
 class ScheduleTable(Section):
-    """When a job runs: one of `cron`, `every` and `at`, and what refines it."""
+    """When a job runs: one of `cron`, `every`, `at` and `after`, and what refines it."""
 
     cron: Text | None = None
     timezone: Text | None = None
@@ -56,6 +58,8 @@ class ScheduleTable(Section):
     every: Annotated[Duration, lasting("100ms", "3650d")] | None = None
     fixed_delay: bool = False
     at: Instant | None = None
+    after: tuple[Text, ...] | None = None
+    on: Ending | None = None
     start_at: Instant | None = None
     end_at: Instant | None = None
     max_runs: Annotated[Count, Field(ge=1)] | None = None
@@ -228,7 +232,9 @@ def _schedule(job: JobTable) -> Schedule:
     kinds = [kind for kind in _KINDS if kind in given]
     if len(kinds) != 1:
         found = f"{_listed(kinds)} are given" if kinds else "nothing says when the job runs"
-        raise ScheduleError(f'{found}: give one of cron = "0 3 * * *", every = "10s" or at = 2026-12-01T08:00:00Z')
+        raise ScheduleError(
+            f'{found}: give one of cron = "0 3 * * *", every = "10s", at = 2026-12-01T08:00:00Z or after = ["job"]'
+        )
     for other, own in _KINDS.items():
         if other != kinds[0] and own & given.keys():
             raise ScheduleError(f"{_listed(sorted(own & given.keys()))} goes with {other}, not with {kinds[0]}")
@@ -238,6 +244,10 @@ def _schedule(job: JobTable) -> Schedule:
             return Cron(value, **given)
         case "every":
             return Interval(period=value, **given)
+        case "after":
+            if unfit := given.keys() - {"on"}:
+                raise ScheduleError(f"{_listed(sorted(unfit))} does not go with after")
+            return After(*value, **given)
         case _:
             return Once(value, **given)
 

@@ -3,14 +3,14 @@
 None means that nothing differs and nothing is to be written.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
 from natsched.core.endings import counted, is_kept, record_of_none
-from natsched.core.executions import TRANSITIONS, Event, ExecutionStatus, Record, advance
+from natsched.core.executions import TRANSITIONS, Cause, Event, ExecutionStatus, Record, advance
 from natsched.core.jobs import MAX_MANUAL, MAX_RETRIES, ExecutionId, Job, JobId, Manual, Plan, Retrying, Spec, Status
 from natsched.core.planning import awake, history_of, paused, replan, same_work, settle
 from natsched.core.schedules import Gap, Once, gap, next_due
@@ -34,7 +34,8 @@ def create(job_id: JobId, uid: str, spec: Spec, now: datetime, *, late: bool = F
     due = next_due(spec.schedule, now, anchor=spec.anchor, salt=job_id)
     if due is None and late and isinstance(spec.schedule, Once):
         due = spec.schedule.at
-    status = Status(plan=Plan(n=1, due=due), completed="no further instant" if due is None else None)
+    is_over = due is None and not spec.is_reactive
+    status = Status(plan=Plan(n=1, due=due), completed="no further instant" if is_over else None)
     return Job(id=job_id, uid=uid, spec=spec, status=status)
 
 
@@ -69,15 +70,30 @@ def resume(job: Job, now: datetime) -> Change | None:
     return _replanned(job, resumed, now)
 
 
-def trigger(job: Job, execution: ExecutionId, payload: JsonValue, now: datetime) -> Job:
-    """Ask for a run by hand; the plan is not touched."""
+def trigger(job: Job, execution: ExecutionId, payload: JsonValue, now: datetime, cause: Cause | None = None) -> Job:
+    """Ask for a run by hand, or because another has ended; the plan is not touched."""
     if len(job.status.manual) >= MAX_MANUAL:
         raise TooManyEntries(
-            f"{job.id} has {MAX_MANUAL} runs waiting that were asked for by hand: let some start first",
+            f"{job.id} has {MAX_MANUAL} runs waiting that were asked for: let some start first",
             job=job.id,
         )
-    manual: Mapping[ExecutionId, Manual] = {**job.status.manual, execution: Manual(at=now, payload=payload)}
+    asked = Manual(at=now, payload=payload, cause=cause)
+    manual: Mapping[ExecutionId, Manual] = {**job.status.manual, execution: asked}
     return replace(job, status=replace(job.status, manual=manual, completed=None))
+
+
+def followed(job: Job, by: JobId) -> Job | None:
+    """Note that another job runs after this one; None if that is known."""
+    if by in job.status.followers:
+        return None
+    return replace(job, status=replace(job.status, followers=(*job.status.followers, by)))
+
+
+def passed_on(job: Job, execution: ExecutionId, gone: Container[JobId]) -> Job:
+    """Take note that an end was told to the jobs that follow, of which some are `gone`."""
+    handovers = {key: ended for key, ended in job.status.handovers.items() if key != execution}
+    followers = tuple(follower for follower in job.status.followers if follower not in gone)
+    return replace(job, status=replace(job.status, handovers=handovers, followers=followers))
 
 
 def retry(job: Job, records: Iterable[Record], now: datetime) -> Job:

@@ -18,6 +18,7 @@ from natsched.core.decisions import (
     Displace,
     Drop,
     HandBack,
+    PassOn,
     ReadAgain,
     Settle,
     Wait,
@@ -66,8 +67,18 @@ def decide(hint: Hint, facts: Facts) -> Decision:
     if job.uid != hint.uid:
         return Drop(reason="job created anew")
     execution = job.execution_id(hint.n) if isinstance(hint, PlanHint) else hint.execution
-    if execution in facts.mine:
+    is_handover = isinstance(hint, RunHint) and hint.attempt < 0
+    if execution in facts.mine and not is_handover:
         return HandBack(delay=RUNNING_ELSEWHERE, reason="it is claimed or running here")
+    if not is_handover and (decision := _decide_run(job, execution, hint, facts)) is not None:
+        return decision
+    if execution in job.status.handovers:
+        return PassOn(job=job, execution=execution)
+    return Drop(reason="old plan")
+
+
+def _decide_run(job: Job, execution: ExecutionId, hint: Hint, facts: Facts) -> Decision | None:
+    """Decide on what may run; None if the document knows of no such run."""
     match hint:
         case PlanHint():
             if hint.n == job.status.plan.n and job.status.plan.due is not None:
@@ -80,7 +91,7 @@ def decide(hint: Hint, facts: Facts) -> Decision:
                 return _decide_retry(job, execution, again, facts)
     if execution in job.status.running:
         return decide_running(job, execution, facts)
-    return Drop(reason="old plan")
+    return None
 
 
 def _may_be_older(stored: Stored, hint: Hint) -> bool:
@@ -195,6 +206,8 @@ def _moved(
         counts=counts,
         failures=status.failures,
         completed=status.completed,
+        followers=status.followers,
+        handovers=status.handovers,
     )
     return settle(Job(id=job.id, uid=job.uid, spec=awake(job.spec), status=status), now)
 
@@ -220,6 +233,7 @@ def _decide_manual(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
         delivery=facts.delivery,
         manual=True,
         payload=asked.payload,
+        cause=asked.cause,
     )
     return _claim_waiting(job, replace(job.status, manual=manual), execution, entry, asked.at, facts)
 
@@ -237,6 +251,7 @@ def _decide_retry(job: Job, execution: ExecutionId, again: Retrying, facts: Fact
         delivery=facts.delivery,
         manual=again.manual,
         payload=again.payload,
+        cause=again.cause,
     )
     left = replace(job.status, retries=retries)
     if again.lease is None:

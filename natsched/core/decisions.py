@@ -50,6 +50,14 @@ class Displace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PassOn:
+    """Tell the jobs that follow of the execution's end, which `job` keeps until then."""
+
+    job: Job
+    execution: ExecutionId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Wait:
     """Hold the hint until then, read the document again and decide anew."""
 
@@ -107,4 +115,4 @@ class AskRecord:
 
 
 Question: TypeAlias = AskLeases | AskReplicas | AskRecord
-Decision: TypeAlias = Claim | Settle | Displace | Wait | Await | HandBack | Drop | ReadAgain | Question
+Decision: TypeAlias = Claim | Settle | Displace | PassOn | Wait | Await | HandBack | Drop | ReadAgain | Question

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from natsched.core.executions import FAILED_FOR_GOOD, FAILURES, CheckIn, ExecutionStatus, Record
+from natsched.core.executions import FAILED_FOR_GOOD, FAILURES, Cause, CheckIn, ExecutionStatus, Record
 from natsched.core.jobs import MAX_REASON, ExecutionId, Job, Last, LeaseId, Retrying, Running
 from natsched.core.planning import paused, replan, settle
 from natsched.core.schedules import Gap
@@ -62,6 +62,7 @@ def record_of(job: Job, execution: ExecutionId, entry: Running, outcome: Outcome
         payload=entry.payload,
         result=outcome.result,
         check_in=outcome.check_in,
+        cause=entry.cause,
     )
 
 
@@ -122,9 +123,19 @@ def finish(job: Job, execution: ExecutionId, outcome: Outcome) -> Job:
             manual=entry.manual,
             payload=entry.payload,
             lease=entry.lease if job.spec.scope == "all" else None,
+            cause=entry.cause,
         )
         return replace(job, status=replace(status, retries={**status.retries, execution: again}))
     status = replace(status, counts=counted(status.counts, outcome.status), failures=_failures(job, outcome.status))
+    if status.followers:
+        cause = Cause(
+            job=job.id,
+            execution=execution,
+            attempt=entry.attempt,
+            status=outcome.status,
+            at=outcome.ended_at,
+        )
+        status = replace(status, handovers={**status.handovers, execution: cause})
     return settle(_paused_for_failures(replace(job, status=status), outcome), outcome.ended_at)
 
 

@@ -105,6 +105,19 @@ def chart() -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cause:
+    """The end of an execution, after which another one runs."""
+
+    __pydantic_config__ = STORED
+
+    job: str
+    execution: str
+    attempt: int
+    status: ExecutionStatus
+    at: AwareDatetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckIn:
     """What a run said of how far it is, and when."""
 
@@ -123,7 +136,7 @@ class Record:
     where `number` is only a lower bound. `due` is the planned instant, `started_at` and `ended_at` are by the
     server's clock. `retry_at` is when the next attempt starts. `payload` is that of a run that was asked for by
     hand, where the run had one of its own. `result` is what the handler returned, or the target's answer; `check_in`
-    what it said last while it ran.
+    what it said last while it ran; `cause` the end that it ran after.
     """
 
     __pydantic_config__ = STORED
@@ -154,6 +167,7 @@ class Record:
     payload: JsonValue = None
     result: JsonValue = None
     check_in: CheckIn | None = None
+    cause: Cause | None = None
 
     @property
     def lag(self) -> float | None:

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final, Literal, NewType, TypeAlias
 from pydantic import AwareDatetime, Field, JsonValue
 
 from natsched.core.backoff import RetryPolicy
-from natsched.core.executions import STORED, ExecutionStatus
+from natsched.core.chains import After
+from natsched.core.executions import STORED, Cause, ExecutionStatus
 from natsched.core.schedules import Interval, Schedule
 from natsched.core.targets import Target
 
@@ -92,6 +93,11 @@ class Spec:
         return schedule.period if isinstance(schedule, Interval) and schedule.fixed_delay else None
 
     @property
+    def is_reactive(self) -> bool:
+        """Whether it has no instants of its own, so that it is never complete."""
+        return isinstance(self.schedule, After)
+
+    @property
     def leaves_no_trace(self) -> bool:
         """Whether a claim only moves the plan: one write a run, nothing to finish."""
         return (
@@ -145,6 +151,7 @@ class Running:
     takeovers: int = 0
     manual: bool = False
     payload: JsonValue = None
+    cause: Cause | None = None
     assigned: Annotated[bool, UNLESS_EMPTY] = False
     cancel: str | None = None
     paused: Annotated[bool, UNLESS_EMPTY] = False
@@ -152,12 +159,13 @@ class Running:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manual:
-    """A run that was asked for by hand and is not yet claimed."""
+    """A run that was asked for by hand, or by the end of another (`cause`), and is not yet claimed."""
 
     __pydantic_config__ = STORED
 
     at: AwareDatetime
     payload: JsonValue = None
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,6 +183,7 @@ class Retrying:
     manual: bool = False
     payload: JsonValue = None
     lease: LeaseId | None = None
+    cause: Cause | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +205,8 @@ class Last:
 class Status:
     """What is. `runs` counts the scheduled runs that were claimed, `counts` the ends by status.
 
-    `failures` counts the executions that failed for good since the last one that went well.
+    `failures` counts the executions that failed for good since the last one that went well. `followers` are jobs that
+    run after this one, `handovers` the ends that are still to be told to them.
     """
 
     __pydantic_config__ = STORED
@@ -211,6 +221,8 @@ class Status:
     counts: Mapping[ExecutionStatus, int] = field(default_factory=dict)
     failures: Annotated[int, UNLESS_EMPTY] = 0
     completed: str | None = None
+    followers: Annotated[tuple[JobId, ...], UNLESS_EMPTY] = ()
+    handovers: Annotated[Mapping[ExecutionId, Cause], UNLESS_EMPTY] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

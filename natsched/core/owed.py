@@ -12,7 +12,7 @@ def owed(before: Job, after: Job, revision: int) -> Iterator[Hint]:
     """Return the hints that a write owes, which put `after` in the place of `before`."""
     if after.status.plan != before.status.plan and (hint := plan_hint(after, revision)) is not None:
         yield hint
-    yield from new_retries(before, after, revision)
+    yield from new_runs(before, after, revision)
 
 
 def freed(before: Job, after: Job, revision: int, now: datetime) -> Iterator[Hint]:
@@ -34,11 +34,13 @@ def freed(before: Job, after: Job, revision: int, now: datetime) -> Iterator[Hin
             yield again
 
 
-def new_retries(before: Job, after: Job, revision: int) -> Iterator[Hint]:
-    """Return the hints of the attempts that a write planned."""
+def new_runs(before: Job, after: Job, revision: int) -> Iterator[Hint]:
+    """Return the hints of the attempts that a write planned, and of the ends that are to be passed on."""
     for execution in after.status.retries.keys() - before.status.retries.keys():
         if (again := retry_hint(after, execution, revision)) is not None:
             yield again
+    for execution in after.status.handovers.keys() - before.status.handovers.keys():
+        yield handover_hint(after, execution, revision)
 
 
 def takeover_hint(job: Job, execution: ExecutionId, entry: Running, revision: int) -> RunHint:
@@ -48,6 +50,12 @@ def takeover_hint(job: Job, execution: ExecutionId, entry: Running, revision: in
 def manual_hint(job: Job, execution: ExecutionId, revision: int) -> RunHint:
     """Return the hint of a run that was asked for by hand."""
     return _run_hint(job, execution, 1, job.status.manual[execution].at, revision)
+
+
+def handover_hint(job: Job, execution: ExecutionId, revision: int) -> RunHint:
+    """Return the hint of an end that is to be told to the jobs that follow; no attempt has such a number."""
+    ended = job.status.handovers[execution]
+    return _run_hint(job, execution, -ended.attempt, ended.at, revision)
 
 
 def retry_hint(job: Job, execution: ExecutionId, revision: int) -> RunHint | None:

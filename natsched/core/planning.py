@@ -154,7 +154,7 @@ def under_way(running: Mapping[ExecutionId, Running], retries: Mapping[Execution
 def settle(job: Job, now: datetime) -> Job:
     """Give a job what every write owes it: the plan that an end brings, and the mark of completion."""
     status, spec = job.status, job.spec
-    if not spec.is_active(now) or status.plan.due is not None:
+    if not spec.is_active(now) or status.plan.due is not None or spec.is_reactive:
         return job
     if spec.fixed_delay is not None and not under_way(status.running, status.retries):
         plan = delayed_plan(job, now, runs=status.runs)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 from typing import Literal, TypeAlias, get_args
 
+from natsched.core.chains import After
 from natsched.core.cron import compiled
 from natsched.core.zones import DAY, END, EPOCH, Repeated, Skipped, Timeline, load_zone
 from natsched.errors import ScheduleError
@@ -153,7 +154,7 @@ class Once:
             raise ScheduleError("at: outside of start_at and end_at, it would never fire")
 
 
-Schedule: TypeAlias = Cron | Interval | Once
+Schedule: TypeAlias = Cron | Interval | Once | After
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +171,8 @@ def next_due(schedule: Schedule, after: datetime, *, anchor: datetime, salt: str
     """Find the first instant strictly after `after`; None where none is left. Knows nothing of `max_runs`."""
     if isinstance(schedule, Interval):
         return _next_of(schedule, after, anchor)
+    if isinstance(schedule, After):
+        return None
     least = _micros(after) + 1
     if schedule.start_at is not None:
         least = max(least, _micros(schedule.start_at))
@@ -230,6 +233,10 @@ def describe(schedule: Schedule) -> str:
             return f"every {_short(schedule.period)}{' after each end' if schedule.fixed_delay else ''}"
         case Once():
             return f"once {schedule.at.replace(tzinfo=None).isoformat(' ')}Z"
+        case After(jobs=(), on=_):
+            return "by hand"
+        case After(jobs=jobs, on=on):
+            return f"after {', '.join(jobs)}{'' if on == 'success' else f' ({on})'}"
 
 
 def _timeline(cron: Cron, salt: str) -> Timeline:
@@ -249,12 +256,12 @@ def _next_of(interval: Interval, after: datetime, anchor: datetime) -> datetime 
     return EPOCH + due if due <= last else None
 
 
-def _fill(schedule: Schedule, **values: object) -> None:
+def _fill(schedule: Cron | Interval | Once, **values: object) -> None:
     for name, value in values.items():
         object.__setattr__(schedule, name, value)
 
 
-def _check_limits(schedule: Schedule) -> None:
+def _check_limits(schedule: Cron | Interval | Once) -> None:
     """Check what all schedules share, and write it in one way, so that equal schedules compare equal."""
     start_at, end_at = _utc("start_at", schedule.start_at), _utc("end_at", schedule.end_at)
     _fill(schedule, start_at=start_at, end_at=end_at, jitter=schedule.jitter or None)

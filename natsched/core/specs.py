@@ -10,6 +10,7 @@ from typing import Any, Final, TypedDict, Unpack, get_type_hints
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from natsched.core.backoff import LONGEST, MAX_ATTEMPTS, RetryPolicy
+from natsched.core.chains import After
 from natsched.core.ids import job_id, token
 from natsched.core.jobs import (
     MAX_PAYLOAD,
@@ -78,11 +79,14 @@ class JobOptions(TypedDict, total=False):
 
 def make_spec(schedule: Schedule, *, anchor: datetime, **options: Unpack[JobOptions]) -> Spec:
     """Check what was asked for and return it as a spec."""
-    if not isinstance(schedule, Cron | Interval | Once):
+    if not isinstance(schedule, Cron | Interval | Once | After):
         raise InvalidJob(
-            f"{schedule!r} is no schedule: take Cron('0 3 * * *'), Interval(hours=1) or Once(instant)",
+            f"{schedule!r} is no schedule: take Cron('0 3 * * *'), Interval(hours=1), Once(instant) or After('job')",
             field="schedule",
         )
+    if isinstance(schedule, After):
+        for number, upstream in enumerate(schedule.jobs):
+            _check_id(upstream, field=f"schedule.jobs.{number}")
     values: dict[str, Any] = dict(options)
     for name in values:
         if name not in OPTIONS:
@@ -135,13 +139,7 @@ def _check(spec: Spec) -> None:
 def _check_place(spec: Spec) -> None:
     """Check where it runs, and beside what; refuse what contradicts that every replica runs it."""
     if spec.concurrency_key is not None:
-        try:
-            job_id(spec.concurrency_key)
-        except InvalidJob:
-            raise InvalidJob(
-                f"{spec.concurrency_key!r} is no key: use letters, digits, `_` and `-`, in parts joined by dots",
-                field="concurrency_key",
-            ) from None
+        _check_id(spec.concurrency_key, field="concurrency_key")
         if spec.primary_only:
             raise InvalidJob("only the primary replica is to run it: take one of the two", field="concurrency_key")
     if spec.scope != "all":
@@ -151,6 +149,13 @@ def _check_place(spec: Spec) -> None:
     for name in ("max_concurrency", "concurrency_key"):
         if getattr(spec, name) is not None:
             raise InvalidJob('with scope "all" as many run at once as there are replicas: leave it out', field=name)
+
+
+def _check_id(text: str, *, field: str) -> None:
+    try:
+        job_id(text)
+    except InvalidJob as error:
+        raise InvalidJob(error.message.removeprefix("id: "), field=field) from None
 
 
 def _check_retry(policy: RetryPolicy) -> None:

@@ -10,7 +10,7 @@ from typing import TypeAlias
 
 from natsched.core.hints import Hint, Pending, PlanHint, RunHint
 from natsched.core.jobs import ExecutionId, Job, JobId, LeaseId, Stored, Unreadable
-from natsched.core.owed import manual_hint, retry_hint, takeover_hint
+from natsched.core.owed import handover_hint, manual_hint, retry_hint, takeover_hint
 from natsched.core.planning import plan_hint
 
 
@@ -66,6 +66,9 @@ def inspect(stored: Stored, scheduled: Pending | None, sight: Sight) -> Iterator
     for execution in job.status.retries:
         if (hint := retry_hint(job, execution, stored.revision)) is not None:
             yield Rehint(hint=hint, reason="waits for its next attempt, but no message of it", suspect=True)
+    for execution in job.status.handovers:
+        hint = handover_hint(job, execution, stored.revision)
+        yield Rehint(hint=hint, reason="an end is to be passed on, but no message of it", suspect=True)
     yield from abandoned(stored, sight)
     yield from untold(stored, sight)
 
@@ -148,7 +151,12 @@ def inspect_schedule(pending: Pending, stored: Stored) -> Delete | None:
     if job is None:
         return Delete(seq=pending.seq, reason="schedule without a job")
     if isinstance(hint, RunHint) and hint.revision < stored.revision:
-        known: Mapping[ExecutionId, object] = {**job.status.running, **job.status.retries, **job.status.manual}
+        known: Mapping[ExecutionId, object] = {
+            **job.status.running,
+            **job.status.retries,
+            **job.status.manual,
+            **job.status.handovers,
+        }
         if hint.uid != job.uid or hint.execution not in known:
             return Delete(seq=pending.seq, reason="schedule of an execution that ended")
     return None

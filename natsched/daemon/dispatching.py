@@ -24,28 +24,27 @@ from natsched.core.decisions import (
     AskReplicas,
     Await,
     Claim,
+    Decision,
     Displace,
     Drop,
     HandBack,
+    PassOn,
     Question,
     ReadAgain,
     Settle,
     Wait,
 )
 from natsched.core.facts import Facts
-from natsched.core.jobs import Job, JobId, Stored, Unreadable
-from natsched.core.owed import new_retries
-from natsched.core.planning import plan_hint
+from natsched.core.jobs import JobId, Stored, Unreadable
 from natsched.daemon.agenda import Agenda, Held
-from natsched.daemon.books import Books
 from natsched.daemon.claiming import Claimer
-from natsched.daemon.events import HandedBack, HintDropped, Observer, Quarantined, RunLeftOut
+from natsched.daemon.events import HandedBack, HintDropped, Observer, Quarantined
 from natsched.daemon.keeping import Keeper
 from natsched.daemon.leasing import Leaseholder, is_alive, primary, serving
-from natsched.errors import BackendError, Conflict, Unavailable
+from natsched.daemon.settling import Settler
+from natsched.errors import BackendError, Unavailable
 from natsched.logs import get_logger
 from natsched.ports import Backend
-from natsched.protocol.telling import tell
 
 _OUTAGE_PAUSE: Final = timedelta(seconds=1)
 
@@ -62,8 +61,8 @@ class Dispatcher:
         agenda: Agenda,
         keeper: Keeper,
         leaseholder: Leaseholder,
-        books: Books,
         claimer: Claimer,
+        settler: Settler,
         observe: Observer,
     ) -> None:
         self._backend = backend
@@ -71,8 +70,8 @@ class Dispatcher:
         self._agenda = agenda
         self._keeper = keeper
         self._leaseholder = leaseholder
-        self._books = books
         self._claimer = claimer
+        self._settler = settler
         self._observe = observe
         self._draining = False
 
@@ -92,7 +91,7 @@ class Dispatcher:
     async def _begin(self, helds: list[Held], runs: asyncio.TaskGroup) -> None:
         unknown: list[Held] = []
         for held in helds:
-            recalled = self._books.recall.of(held.hint)
+            recalled = self._settler.recall.of(held.hint)
             if recalled is None:
                 unknown.append(held)
             else:
@@ -135,30 +134,44 @@ class Dispatcher:
             if self._draining:
                 self._keeper.nak(held)
                 return
-            decision = decide(held.hint, facts)
-            match decision:
-                case Claim() | Settle() if decision.records and not facts.authoritative:
-                    await self._read_again(held, facts)  # what is recalled may be old, and its records would be false
-                case Claim():
-                    if await self._claimer.claim(held, facts.stored, decision):
-                        return
-                    await self._read_again(held, facts)
-                case Settle():
-                    if await self._settle(held, facts.stored, decision):
-                        return
-                    await self._read_again(held, facts)
-                case Displace():
-                    await self._displace(held, facts, decision)
-                case ReadAgain():
-                    await self._read_again(held, facts)
-                case AskLeases() | AskReplicas() | AskRecord():
-                    await self._ask(held, facts, decision)
-                case Wait() | Await() | HandBack() | Drop():
-                    self._leave(held, facts.stored, decision)
-                    return
-                case other:
-                    assert_never(other)
+            if await self._do(held, facts, decide(held.hint, facts)):
+                return
             facts.now, facts.lease = self._clock.now(), self._leaseholder.lease
+
+    async def _do(self, held: Held, facts: Facts, decision: Decision) -> bool:
+        """Do as decided; False if it is to be decided anew."""
+        match decision:
+            case Claim() | Settle() if decision.records and not facts.authoritative:
+                await self._read_again(held, facts)  # what is recalled may be old, and its records would be false
+            case Claim() | Settle() | PassOn():
+                if await self._write(held, facts.stored, decision):
+                    return True
+                await self._read_again(held, facts)
+            case Displace():
+                if not await self._settler.displace(facts, decision):
+                    await self._read_again(held, facts)
+            case ReadAgain():
+                await self._read_again(held, facts)
+            case AskLeases() | AskReplicas() | AskRecord():
+                await self._ask(held, facts, decision)
+            case Wait() | Await() | HandBack() | Drop():
+                self._leave(held, facts.stored, decision)
+                return True
+            case other:
+                assert_never(other)
+        return False
+
+    async def _write(self, held: Held, stored: Stored, decision: Claim | Settle | PassOn) -> bool:
+        """Write what was decided and see to what follows; False if somebody else wrote before."""
+        if isinstance(decision, Claim):
+            return await self._claimer.claim(held, stored, decision)
+        if isinstance(decision, Settle):
+            done = await self._settler.settle(stored, decision)
+        else:
+            done = await self._settler.pass_on(stored, decision)
+        if done:
+            self._keeper.ack(held)
+        return done
 
     def _leave(self, held: Held, stored: Stored, decision: Wait | Await | HandBack | Drop) -> None:
         """Put a hint off, hand it back or be done with it; nothing is written."""
@@ -186,16 +199,6 @@ class Dispatcher:
     async def _read_again(self, held: Held, facts: Facts) -> None:
         facts.read_again(await self._backend.jobs.read(held.hint.job))
 
-    async def _displace(self, held: Held, facts: Facts, displace: Displace) -> None:
-        """Ask runs to end; whoever wrote before may have changed what is to be done."""
-        try:
-            revision = await self._books.write(displace.job, expected=facts.stored.revision)
-        except Conflict:
-            await self._read_again(held, facts)
-            return
-        await tell(self._backend.locks, displace.tell, displace.job.id)
-        facts.stored = Stored(id=displace.job.id, job=displace.job, revision=revision)
-
     async def _ask(self, held: Held, facts: Facts, question: Question) -> None:
         match question:
             case AskLeases(leases=leases):
@@ -207,20 +210,3 @@ class Dispatcher:
             case AskRecord(execution=execution, attempt=attempt):
                 facts.record = await self._backend.history.get(held.hint.job, execution, attempt)
                 facts.record_known = True
-
-    async def _settle(self, held: Held, stored: Stored, settle: Settle) -> bool:
-        """Write what became of a plan that does not run; False if somebody else wrote before."""
-        await self._books.keep(*settle.records)
-        try:
-            revision = await self._books.write(settle.job, expected=stored.revision)
-        except Conflict:
-            return False
-        for record in settle.records:
-            self._observe(RunLeftOut(record=record))
-        await tell(self._backend.locks, settle.tell, settle.job.id)
-        await self._books.owe(plan_hint(settle.job, revision))
-        if isinstance(stored.job, Job):
-            for hint in new_retries(stored.job, settle.job, revision):
-                await self._books.owe(hint)
-        self._keeper.ack(held)
-        return True

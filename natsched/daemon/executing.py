@@ -216,6 +216,7 @@ class Executor:
             fence=entry.token,
             deadline=None if job.spec.timeout is None else _later(started_at, job.spec.timeout),
             is_primary=self._is_primary(),
+            cause=entry.cause,
             control=active.control,
         )
 

@@ -14,6 +14,7 @@ from typing import Final
 import anyio
 
 from natsched.clock import Clock
+from natsched.core.chains import After
 from natsched.core.hints import Hint, Pending, PlanHint, RunHint
 from natsched.core.jobs import ExecutionId, Job, Stored, Unreadable
 from natsched.core.sweeping import (
@@ -35,6 +36,7 @@ from natsched.daemon.options import ReplicaOptions
 from natsched.errors import BackendError, Conflict, LockLost
 from natsched.logs import get_logger
 from natsched.ports import Backend, Lock
+from natsched.protocol.chaining import Chains
 from natsched.protocol.hinting import Hinter
 from natsched.protocol.telling import LEASES, tell
 from natsched.turns import in_turns
@@ -60,9 +62,11 @@ class Reconciler:
         clock: Clock,
         options: ReplicaOptions,
         leaseholder: Leaseholder,
+        chains: Chains,
         observe: Observer,
     ) -> None:
         self._leaseholder = leaseholder
+        self._chains = chains
         self.is_primary = False
         self._backend = backend
         self._clock = clock
@@ -176,6 +180,7 @@ class Reconciler:
         for stored in chunk:
             if isinstance(stored.job, Unreadable):
                 self._observe(Quarantined(job=stored.id, reason=stored.job.reason))
+        await self._restore_chains(chunk)
         readable = [stored for stored in chunk if isinstance(stored.job, Job)]
         scheduled = await self._backend.hints.scheduled_of([stored.id for stored in readable])
         running = any(stored.job.status.running for stored in readable if isinstance(stored.job, Job))
@@ -183,6 +188,12 @@ class Reconciler:
         sight = Sight(now=now, grace=self._options.reconciler_grace, live=live)
         repairs = await in_turns(lambda stored: tuple(inspect(stored, scheduled.get(stored.id), sight)), readable)
         return list(chain.from_iterable(repairs))
+
+    async def _restore_chains(self, chunk: Sequence[Stored]) -> None:
+        for stored in chunk:
+            schedule = stored.job.spec.schedule if isinstance(stored.job, Job) else None
+            if isinstance(schedule, After) and await self._chains.restore(stored.id, schedule):
+                self._observe(Repaired(job=stored.id, reason="a job that it runs after was created anew"))
 
     def _missing(self, found: Iterable[Repair], seen: dict[str, datetime]) -> Iterator[Repair]:
         """Leave out what was not missing for as long as the grace; it is noted in `seen` since when it is."""

@@ -26,6 +26,7 @@ from natsched.daemon.leasing import Leaseholder
 from natsched.daemon.listening import Listener
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.reconciling import Reconciler
+from natsched.daemon.settling import Settler
 from natsched.daemon.timekeeping import Timekeeper
 from natsched.logs import get_logger
 from natsched.ports import Backend, Delivery, Intake
@@ -73,7 +74,7 @@ class Replica:
         )
         self._targets = Targets(registry, options.targets, backend.messages)
         self._notes = Notes(backend.locks, clock)
-        self._reconciler = Reconciler(backend, clock, options, self._leaseholder, self._observe)
+        self._reconciler = Reconciler(backend, clock, options, self._leaseholder, operations.chains, self._observe)
         executor = Executor(
             self._targets,
             clock,
@@ -102,8 +103,8 @@ class Replica:
             self._agenda,
             self._keeper,
             self._leaseholder,
-            self._books,
             self._claimer,
+            Settler(backend.locks, self._books, operations.chains, self._observe),
             self._observe,
         )
 

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from pydantic import JsonValue
 
@@ -22,9 +22,11 @@ from natsched.core.planning import plan_hint
 from natsched.core.schedules import Schedule
 from natsched.errors import Conflict, DocumentError, JobExists, JobNotFound, Unavailable
 from natsched.ports import Backend
+from natsched.protocol.chaining import Chains
 from natsched.protocol.hinting import Hinter
 from natsched.protocol.retrying import Retry, retrying
 from natsched.protocol.telling import tell
+from natsched.protocol.uniqueness import unique
 from natsched.protocol.writing import write_job
 
 T = TypeVar("T")
@@ -59,6 +61,13 @@ class Operations:
         self._random = random
         self._hinter = Hinter(backend.hints, clock, lead=settings.lead)
         self._retry = Retry(attempts=6, initial_backoff=0.1, longest=1.0)
+        self.chains: Final = Chains(
+            backend,
+            clock,
+            self._hinter,
+            lambda job, revision: self._write(job, expected=revision),
+            retention=settings.failures_retention,
+        )
 
     def spec(self, schedule: Schedule, options: specs.JobOptions) -> Spec:
         """Check what is asked for; the instant of now anchors an interval without a start."""
@@ -67,7 +76,12 @@ class Operations:
     async def ensure(self, job_id: str, spec: Spec, *, likely_new: bool = False) -> tuple[Ensured, Job]:
         """Create, update, or find nothing to do; with `likely_new` the creation is tried before any read."""
         checked = ids.job_id(job_id)
-        return await self._in_budget(lambda: self._ensure(checked, spec, likely_new=likely_new))
+
+        async def once() -> tuple[Ensured, Job]:
+            await self.chains.follow(checked, spec.schedule)
+            return await self._ensure(checked, spec, likely_new=likely_new)
+
+        return await self._in_budget(once)
 
     async def _ensure(self, job_id: JobId, spec: Spec, *, likely_new: bool) -> tuple[Ensured, Job]:
         stored = Stored(id=job_id, job=None, revision=0)
@@ -81,10 +95,18 @@ class Operations:
             except Conflict:
                 stored = await self._backend.jobs.read(job_id)
 
-    async def submit(self, job_id: str, spec: Spec) -> Job:
+    async def submit(self, job_id: str, spec: Spec, unique_key: str | None, window: timedelta) -> Job:
         """Create, or raise `JobExists`; a `Once` that is already past is left to its catch-up policy."""
         checked = ids.job_id(job_id)
-        return await self._in_budget(lambda: self._submit(checked, spec))
+
+        async def once() -> Job:
+            await self.chains.follow(checked, spec.schedule)
+            return await self._submit(checked, spec)
+
+        if unique_key is None:
+            return await self._in_budget(once)
+        async with unique(self._backend.locks, unique_key, window, checked):
+            return await self._in_budget(once)
 
     async def _submit(self, job_id: JobId, spec: Spec) -> Job:
         while True:

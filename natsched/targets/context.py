@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
+from natsched.core.executions import Cause
 from natsched.targets.control import Control
 
 
@@ -19,6 +20,7 @@ class Context:
     handler's effects idempotent. `fence` grows with each claim of the job: a store that refuses one lower than it has
     seen keeps out a holder that was suspended past its lease. `payload` is what the job or the trigger carries.
     By `deadline`, if there is one, the attempt is ended. Of all replicas one `is_primary`, for as long as it lives.
+    `cause` is the end of the job before it in a chain.
     """
 
     job_id: str
@@ -33,6 +35,7 @@ class Context:
     fence: int = 0
     deadline: datetime | None = None
     is_primary: bool = True
+    cause: Cause | None = None
     control: Control = field(default_factory=Control, repr=False, compare=False)
 
     @property

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, TypeVar, Unpack
 
+from natsched.core.chains import After, in_order
 from natsched.core.ids import job_id
 from natsched.core.schedules import Schedule
 from natsched.core.specs import JobOptions
@@ -79,8 +80,9 @@ class Registry:
         return MappingProxyType(self._handlers)
 
     def declared(self) -> Iterator[Declared]:
-        """Return the jobs that this application declares."""
-        return iter(self._jobs.values())
+        """Return the jobs that this application declares, each behind those that it runs after."""
+        before = {job.id: job.schedule.jobs for job in self._jobs.values() if isinstance(job.schedule, After)}
+        return iter(in_order(self._jobs, before))
 
     def _add(self, name: str, handler: Callable[[Context], Any]) -> None:
         if not callable(handler):

@@ -14,7 +14,8 @@ DOCUMENTED = {0, 1, 2, 3, 4, 5}
 _VERBS = [
     ["job", "list"], ["job", "show"], ["job", "ensure"], ["job", "submit"], ["job", "remove"], ["job", "pause"],
     ["job", "resume"], ["job", "trigger"], ["execution", "list"], ["execution", "show"],
-    ["execution", "retry"], ["config", "check"], ["config", "show"], ["config", "reference"], ["schema", "job"],
+    ["execution", "retry"], ["execution", "cancel"], ["execution", "pause"], ["execution", "resume"],
+    ["config", "check"], ["config", "show"], ["config", "reference"], ["schema", "job"],
     ["schema", "record"], ["version"], ["job"], [],
 ]  # fmt: skip
 _FLAGS = [
@@ -23,6 +24,7 @@ _FLAGS = [
     "--metadata", "--overlap", "--delivery", "--catch-up", "--history", "--jitter", "--max-runs", "--start-at",
     "--end-at", "--fixed-delay", "--skipped", "--repeated", "--tolerance", "--catch-up-limit", "--max-crashes",
     "--retry", "--max-concurrency", "--auto-pause-after", "--status", "--since", "--dead", "--reason",
+    "--concurrency-key", "--scope", "--primary-only", "--priority", "--after", "--on", "--unique-key", "--unique-for",
     "--help", "--",
 ]  # fmt: skip
 _VALUES = [

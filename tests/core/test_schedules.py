@@ -11,6 +11,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from natsched.core.chains import After
 from natsched.core.schedules import (
     Cron,
     Gap,
@@ -98,6 +99,7 @@ def test_instants_lie_in_the_window_and_its_ends_belong_to_it(schedule: Schedule
     for instant in first_instants(schedule, after):
         assert schedule.start_at is None or instant >= schedule.start_at
         assert schedule.end_at is None or instant <= schedule.end_at
+        assert not isinstance(schedule, After)
         start_at = schedule.start_at if isinstance(schedule, Interval) else instant
         tight = replace(schedule, start_at=start_at, end_at=instant)
         assert due_after(tight, instant - timedelta(microseconds=1)) == instant

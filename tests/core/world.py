@@ -20,7 +20,7 @@ from natsched.core.executions import Event, ExecutionStatus, Record, advance
 from natsched.core.facts import Facts
 from natsched.core.hints import Hint, Pending, PlanHint
 from natsched.core.jobs import ExecutionId, Job, LeaseId, Running, Spec, Stored
-from natsched.core.owed import manual_hint, new_retries, owed
+from natsched.core.owed import manual_hint, new_runs, owed
 from natsched.core.planning import plan_hint
 from natsched.core.retries import Failure, judged
 from natsched.core.sweeping import Delete, Rehint, Sight, inspect, inspect_schedule
@@ -238,7 +238,7 @@ class World:
             return False
         self.hint(plan_hint(settle.job, revision), (yield None))
         if isinstance(stored.job, Job):
-            for hint in new_retries(stored.job, settle.job, revision):
+            for hint in new_runs(stored.job, settle.job, revision):
                 self.hint(hint, (yield None))
         yield None
         return True

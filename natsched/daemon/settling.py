@@ -1,0 +1,63 @@
+"""Doing what was decided where nothing runs here: settle a plan, ask runs to end, pass on an end."""
+
+from typing import Final
+
+from natsched.core.changes import passed_on
+from natsched.core.decisions import Displace, PassOn, Settle
+from natsched.core.facts import Facts
+from natsched.core.jobs import Job, Stored
+from natsched.core.owed import new_runs
+from natsched.core.planning import plan_hint
+from natsched.daemon.books import Books
+from natsched.daemon.events import Observer, RunLeftOut
+from natsched.errors import Conflict
+from natsched.ports import Locks
+from natsched.protocol.chaining import Chains
+from natsched.protocol.telling import tell
+
+
+class Settler:
+    """Writes, and sees to what the write owes; each method is False if somebody else wrote before."""
+
+    def __init__(self, locks: Locks, books: Books, chains: Chains, observe: Observer) -> None:
+        self._locks = locks
+        self._books = books
+        self._chains = chains
+        self._observe = observe
+        self.recall: Final = books.recall
+
+    async def settle(self, stored: Stored, settle: Settle) -> bool:
+        """Write what became of a plan or an execution that does not run here."""
+        await self._books.keep(*settle.records)
+        try:
+            revision = await self._books.write(settle.job, expected=stored.revision)
+        except Conflict:
+            return False
+        for record in settle.records:
+            self._observe(RunLeftOut(record=record))
+        await tell(self._locks, settle.tell, settle.job.id)
+        await self._books.owe(plan_hint(settle.job, revision))
+        if isinstance(stored.job, Job):
+            for hint in new_runs(stored.job, settle.job, revision):
+                await self._books.owe(hint)
+        return True
+
+    async def displace(self, facts: Facts, displace: Displace) -> bool:
+        """Ask runs to end; what is known of the document is then what was written."""
+        try:
+            revision = await self._books.write(displace.job, expected=facts.stored.revision)
+        except Conflict:
+            return False
+        await tell(self._locks, displace.tell, displace.job.id)
+        facts.stored = Stored(id=displace.job.id, job=displace.job, revision=revision)
+        return True
+
+    async def pass_on(self, stored: Stored, pass_on: PassOn) -> bool:
+        """Start the jobs that follow, each once; those that do not follow any more are forgotten."""
+        job, execution = pass_on.job, pass_on.execution
+        gone = [other for other in job.status.followers if not await self._chains.start(other, job, execution)]
+        try:
+            await self._books.write(passed_on(job, execution, gone), expected=stored.revision)
+        except Conflict:
+            return False
+        return True

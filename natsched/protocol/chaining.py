@@ -1,0 +1,152 @@
+"""Chains: who follows whom, and starting a job after another has ended, once for each end.
+
+A follower is noted in the documents of the jobs that it runs after, before its own is written, so none of their ends
+is missed. Its run is an execution whose id follows from the end that it runs after: one that is known, be it waiting,
+running or recorded, is not started again.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from natsched.clock import Clock
+from natsched.core import changes
+from natsched.core.chains import After, chained
+from natsched.core.endings import counted
+from natsched.core.executions import Event, ExecutionStatus, Record, advance
+from natsched.core.jobs import ExecutionId, Job, JobId, Stored
+from natsched.core.owed import manual_hint
+from natsched.core.schedules import Schedule
+from natsched.errors import Conflict, InvalidJob, TooManyEntries
+from natsched.logs import get_logger
+from natsched.ports import Backend
+from natsched.protocol.hinting import Hinter
+
+_MOST_UPSTREAM = 1000
+
+log = get_logger(__name__)
+
+
+class Chains:
+    """Notes followers and starts them; `write` writes a document."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        clock: Clock,
+        hinter: Hinter,
+        write: Callable[[Job, int], Awaitable[int]],
+        *,
+        retention: timedelta,
+    ) -> None:
+        self._backend = backend
+        self._clock = clock
+        self._hinter = hinter
+        self._write = write
+        self._retention = retention
+
+    async def follow(self, job: JobId, schedule: Schedule) -> None:
+        """See that the jobs that this one is to run after know of it; InvalidJob if one does not exist."""
+        if not isinstance(schedule, After):
+            return
+        await self._refuse_circle(job, schedule)
+        for number, upstream in enumerate(schedule.jobs):
+            while True:
+                stored = await self._backend.jobs.read(JobId(upstream))
+                if not isinstance(stored.job, Job):
+                    raise InvalidJob(
+                        f"there is no job {upstream} that it could run after: create that first",
+                        field=f"schedule.jobs.{number}",
+                    )
+                known = changes.followed(stored.job, job)
+                if known is None:
+                    break
+                try:
+                    await self._write(known, stored.revision)
+                except Conflict:
+                    continue
+                break
+
+    async def restore(self, job: JobId, schedule: After) -> bool:
+        """Note a follower again where a job that it runs after was created anew; whether there was any."""
+        stored = await self._backend.jobs.read_many([JobId(upstream) for upstream in schedule.jobs])
+        if all(not isinstance(one.job, Job) or job in one.job.status.followers for one in stored.values()):
+            return False
+        try:
+            await self.follow(job, schedule)
+        except InvalidJob as error:
+            log.debug("a job runs after one that is gone", action="chain_broken", job=job, error=error.message)
+        return True
+
+    async def _refuse_circle(self, job: JobId, schedule: After) -> None:
+        seen: set[str] = set()
+        ahead = list(schedule.jobs)
+        while ahead and len(seen) < _MOST_UPSTREAM:
+            upstream = ahead.pop()
+            if upstream == job:
+                raise InvalidJob("it would run after itself, if only by way of others", field="schedule.jobs")
+            if upstream in seen:
+                continue
+            seen.add(upstream)
+            stored = await self._backend.jobs.read(JobId(upstream))
+            if isinstance(stored.job, Job) and isinstance(stored.job.spec.schedule, After):
+                ahead += stored.job.spec.schedule.jobs
+
+    async def start(self, follower: JobId, ended: Job, execution: ExecutionId) -> bool:
+        """Start a job after an end, if it has not been; False if it does not follow at all."""
+        cause = ended.status.handovers[execution]
+        while True:
+            stored = await self._backend.jobs.read(follower)
+            job = stored.job
+            if not isinstance(job, Job) or not isinstance(schedule := job.spec.schedule, After):
+                return False
+            if cause.job not in schedule.jobs:
+                return False
+            new = ExecutionId(chained(job.uid, cause))
+            if not schedule.follows(cause.job, cause.status) or await self._is_known(job, new):
+                return True
+            now = self._clock.now()
+            if not job.spec.is_active(now):
+                await self._leave_out(stored, job, new, cause.job, "the job is paused")
+                return True
+            try:
+                asked = changes.trigger(job, new, None, now, cause)
+                revision = await self._write(asked, stored.revision)
+            except Conflict:
+                continue
+            except TooManyEntries as error:
+                await self._leave_out(stored, job, new, cause.job, error.message)
+                return True
+            await self._hinter.hint(manual_hint(asked, new, revision))
+            return True
+
+    async def _is_known(self, job: Job, execution: ExecutionId) -> bool:
+        status = job.status
+        if execution in {*status.manual, *status.running, *status.retries, *status.handovers}:
+            return True
+        return bool(await self._backend.history.list(job.id, execution, limit=1))
+
+    async def _leave_out(self, stored: Stored, job: Job, execution: ExecutionId, upstream: str, reason: str) -> None:
+        """Record that a job does not run although one that it follows has ended."""
+        now = self._clock.now()
+        skipped = advance(ExecutionStatus.PLANNED, Event.OVERLAP)
+        record = Record(
+            job=job.id,
+            execution=execution,
+            attempt=0,
+            status=skipped,
+            due=now,
+            uid=job.uid,
+            generation=job.spec.generation,
+            handler=job.spec.handler,
+            queue=job.spec.queue,
+            ended_at=now,
+            reason=f"{upstream} ended, but {reason}",
+            manual=True,
+        )
+        await self._backend.history.create(record, ttl=self._retention)
+        status = replace(job.status, counts=counted(job.status.counts, skipped))
+        try:
+            await self._write(replace(job, status=status), stored.revision)
+        except Conflict:
+            log.debug("a run that was left out is not counted", action="not_counted", job=job.id)
