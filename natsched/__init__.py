@@ -8,7 +8,7 @@ from natsched.core.backoff import RetryPolicy
 from natsched.core.chains import After
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.core.schedules import Cron, Interval, Once
-from natsched.core.targets import Http, Shell
+from natsched.core.targets import Http, NatsRequest, Publish, Shell
 from natsched.embedding import embed
 from natsched.errors import (
     BackendError,
@@ -61,9 +61,11 @@ __all__ = [
     "JobPage",
     "JobView",
     "LockLost",
+    "NatsRequest",
     "NatschedError",
     "Once",
     "PermissionDenied",
+    "Publish",
     "Record",
     "Registry",
     "Retry",

@@ -5,9 +5,9 @@ Every call may raise `Unavailable`: no answer came in time, and a write may or m
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Literal, Protocol
 
 from natsched.core.executions import Record
 from natsched.core.hints import Hint, Pending
@@ -188,6 +188,69 @@ class Locks(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What came back for a request: a check-in on its way, its answer, or that nobody listens.
+
+    The names of the headers are in lower case.
+    """
+
+    kind: Literal["check-in", "answer", "nobody"]
+    data: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """Where a stream keeps a message; a `duplicate` was there before, under the same `Nats-Msg-Id`."""
+
+    stream: str
+    seq: int
+    duplicate: bool = False
+
+
+class Request(Protocol):
+    """A request to whoever listens on its subject. `check_ins` is where he may say how far he is."""
+
+    @property
+    def check_ins(self) -> str: ...
+
+    async def send(self, payload: bytes, headers: Mapping[str, str]) -> None:
+        """Send it, once; while there is no connection that waits."""
+        ...
+
+    async def receive(self) -> Said:
+        """Wait for what is said next; the first answer, or that nobody listens, is the last of it.
+
+        Raise `PermissionDenied` where the subject may not be used. An answer that came in an outage is lost.
+        """
+        ...
+
+
+class Messages(Protocol):
+    """Messages on subjects that are not natsched's own."""
+
+    def is_own(self, subject: str) -> bool:
+        """Say whether natsched keeps what is published on that subject for itself."""
+        ...
+
+    def cancel_subject(self, execution: str, attempt: int) -> str:
+        """Name the subject on which the worker of an attempt is told to stop; no stream of natsched takes it."""
+        ...
+
+    def request(self, subject: str) -> AbstractAsyncContextManager[Request]:
+        """Open a request; what is said after the context has ended is ignored."""
+        ...
+
+    def publish(self, subject: str, payload: bytes = b"", headers: Mapping[str, str] | None = None) -> None:
+        """Publish without waiting, to whoever listens; nobody confirms it."""
+        ...
+
+    async def store(self, subject: str, payload: bytes, headers: Mapping[str, str]) -> Kept:
+        """Publish to the stream that takes the subject; `Unavailable` if none says that it has the message."""
+        ...
+
+
 class Backend(Protocol):
     """All of the above, joined."""
 
@@ -199,6 +262,8 @@ class Backend(Protocol):
     def history(self) -> History: ...
     @property
     def locks(self) -> Locks: ...
+    @property
+    def messages(self) -> Messages: ...
 
     def intake(self, queue: str) -> AbstractAsyncContextManager[Intake]:
         """Open the deliveries of a queue; provisions the queue's consumer if it is missing."""
@@ -217,8 +282,12 @@ __all__ = [
     "History",
     "Intake",
     "JobStore",
+    "Kept",
     "LeaseId",
     "Lock",
     "Locks",
+    "Messages",
     "Pending",
+    "Request",
+    "Said",
 ]

@@ -85,7 +85,7 @@ def options_for(*servers: EmbeddedServer, **options: Any) -> ConnectionOptions:
 
 def server_binary(version: str) -> Path:
     """Return a nats-server of that version, which is downloaded once; without a way to get it, fail."""
-    folder = _cache() / f"nats-server-{version}"
+    folder = cache_folder() / f"nats-server-{version}"
     binary = folder / "bin" / "nats-server"
     folder.parent.mkdir(parents=True, exist_ok=True)
     with (folder.parent / f"{folder.name}.lock").open("ab") as lock:
@@ -169,7 +169,8 @@ async def _until_replicated(connection: Connection, size: int) -> None:
             return
 
 
-def _cache() -> Path:
+def cache_folder() -> Path:
+    """Return the folder for what is fetched once per machine."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "natsched-tests"
 

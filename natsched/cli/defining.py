@@ -65,7 +65,10 @@ class What:
         str | None, _option("--handler", "NAME", "The handler; the app's default one if left out.", _WHAT)
     ] = None
     target: Annotated[
-        str | None, _option("--target", "JSON", 'Instead: {"kind": "shell", "argv": ["ls"]}, or "http".', _WHAT)
+        str | None,
+        _option(
+            "--target", "JSON", 'Instead: {"kind": "shell", "argv": ["ls"]}, or "http", "nats", "publish".', _WHAT
+        ),
     ] = None
     queue: Annotated[str | None, _option("--queue", "NAME", "The class of work.", _WHAT)] = None
     payload: Annotated[str | None, _option("--payload", "JSON", "What the handler is given.", _WHAT)] = None

@@ -185,8 +185,8 @@ class Client:
     async def cancel_execution(self, job: str, execution: str, *, reason: str | None = None) -> ExecutionHandle:
         """Ask an execution to end; await the handle for its end.
 
-        A coroutine is cancelled, a command gets SIGTERM, a plain function sees `ctx.cancelled`. One that only
-        waits to begin, or for another attempt, is taken out at once.
+        A coroutine is cancelled, a command gets SIGTERM, a worker is told, a plain function sees `ctx.cancelled`.
+        One that only waits to begin, or for another attempt, is taken out at once.
         """
         await self._operations.cancel(job, execution, reason)
         return ExecutionHandle(self._backend, job, execution)

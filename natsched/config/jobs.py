@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, TypeAlias, cast
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, JsonValue, ValidationError
 
@@ -101,13 +101,34 @@ class HttpTable(Section):
     expect: tuple[int, ...] = ()
 
 
+class NatsTable(Section):
+    """A request to a worker over NATS, in a table `[job.target]`."""
+
+    kind: Literal["nats"]
+    subject: Text
+    headers: dict[str, str] = Field(default_factory=dict)
+    heartbeat: Annotated[Duration, lasting("100ms", "1d")] | None = None
+
+
+class PublishTable(Section):
+    """A message to a stream, in a table `[job.target]`."""
+
+    kind: Literal["publish"]
+    subject: Text
+    headers: dict[str, str] = Field(default_factory=dict)
+    body: JsonValue = None
+
+
+TargetTable: TypeAlias = ShellTable | HttpTable | NatsTable | PublishTable
+
+
 class JobTable(ScheduleTable):
     """One job; its schedule's keys may stand in it, or in a table of their own called `schedule`."""
 
     id: Annotated[str, AfterValidator(_id)]
     schedule: ScheduleTable = ScheduleTable()
     handler: Text | None = None
-    target: Annotated[ShellTable | HttpTable, Field(discriminator="kind")] | None = None
+    target: Annotated[TargetTable, Field(discriminator="kind")] | None = None
     queue: Name = "default"
     payload: JsonValue = None
     metadata: dict[str, JsonValue] = Field(default_factory=dict)

@@ -44,16 +44,16 @@ _specs: Final = TypeAdapter(Spec)
 class JobOptions(TypedDict, total=False):
     """What may be said of a job besides its id and schedule.
 
-    `handler`: the name it is registered under. `target`: a `Shell` or `Http` instead, or its fields. `queue`: the
-    class of work it belongs to; of those that wait for a place there, the ones of higher `priority` go first.
-    `scope` "all" has every replica of the queue run it, `primary_only` only the primary one. `payload`, `metadata`:
-    JSON that the handler sees, 64 KiB together. `timeout`, `deadline`, `tolerance`, `catch_up_window`: seconds or a
-    timedelta. `deadline`: how long after its due an execution is over, whether it began or not. `overlap`,
-    `delivery`, `catch_up`, `history`: policies. `concurrency_key`: of the jobs that share it one runs at a time.
-    `catch_up_limit`: how many missed runs `all` makes up for at most. `catch_up_window`: how old a missed run may
-    be to be made up for. `max_crashes`: how many replicas may die on one execution before it is given up. `retry`:
-    a `RetryPolicy` or its fields. `auto_pause_after`: how many executions in a row may fail for good before the
-    job pauses itself.
+    `handler`: the name it is registered under. `target`: a `Shell`, `Http`, `NatsRequest` or `Publish` instead, or
+    its fields. `queue`: the class of work it belongs to; of those that wait for a place there, the ones of higher
+    `priority` go first. `scope` "all" has every replica of the queue run it, `primary_only` only the primary one.
+    `payload`, `metadata`: JSON that the handler sees, 64 KiB together. `timeout`, `deadline`, `tolerance`,
+    `catch_up_window`: seconds or a timedelta. `deadline`: how long after its due an execution is over, whether it
+    began or not. `overlap`, `delivery`, `catch_up`, `history`: policies. `concurrency_key`: of the jobs that share
+    it one runs at a time. `catch_up_limit`: how many missed runs `all` makes up for at most. `catch_up_window`: how
+    old a missed run may be to be made up for. `max_crashes`: how many replicas may die on one execution before it
+    is given up. `retry`: a `RetryPolicy` or its fields. `auto_pause_after`: how many executions in a row may fail
+    for good before the job pauses itself.
     """
 
     handler: str | None
@@ -99,6 +99,8 @@ def make_spec(schedule: Schedule, *, anchor: datetime, **options: Unpack[JobOpti
     for name in ("timeout", "deadline", "tolerance", "catch_up_window"):
         if isinstance(values.get(name), timedelta):
             values[name] = values[name].total_seconds()
+    if isinstance(values.get("target"), Target):
+        values["target"] = {item.name: getattr(values["target"], item.name) for item in fields(values["target"])}
     try:
         spec = _specs.validate_python({"schedule": schedule, "anchor": anchor, **values}, strict=False)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""What a job runs besides a handler of the application: a command, an HTTP request."""
+"""What a job runs besides a handler of the application: a command, an HTTP request, a message over NATS."""
 
 import shlex
 from collections.abc import Mapping
@@ -16,7 +16,11 @@ SECRETS: Final = "NATSCHED_SECRET_"
 """What the names of the environment variables begin with that a target may refer to; none of them is a setting."""
 
 LONGEST_GRACE: Final = 3600.0
+SHORTEST_HEARTBEAT: Final = 0.1
+LONGEST_HEARTBEAT: Final = 86_400.0
+LONGEST_SUBJECT: Final = 255
 _UNFIT: Final = frozenset("\0\r\n")
+_SET: Final = frozenset({"nats-msg-id"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,16 +61,49 @@ class Http:
     kind: Literal["http"] = "http"
 
 
-Target: TypeAlias = Shell | Http
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NatsRequest:
+    """Ask a worker over NATS, in any language: `docs/workers.md` says what it is told and how it answers.
+
+    The job's payload is sent as JSON to `subject`. A worker that neither checks in nor answers for `heartbeat`
+    seconds counts as dead; without it only the job's timeout ends a request that nobody answers any more.
+    """
+
+    __pydantic_config__ = STORED
+
+    subject: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    heartbeat: float | None = None
+    kind: Literal["nats"] = "nats"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publish:
+    """Publish to a JetStream stream, with the execution id as `Nats-Msg-Id`: a retried attempt is not stored twice.
+
+    `body` is sent as JSON, the job's payload if it is None. The result says where it was stored.
+    """
+
+    __pydantic_config__ = STORED
+
+    subject: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: JsonValue = None
+    kind: Literal["publish"] = "publish"
+
+
+Target: TypeAlias = Shell | Http | NatsRequest | Publish
 
 
 def describe_target(target: Target) -> str:
-    """Short text for tables: `shell: rsync -a from to`, `http: POST https://host/path`."""
+    """Short text for tables: `shell: rsync -a from to`, `http: POST https://host/path`, `nats: reports.render`."""
     match target:
         case Shell(argv=argv, shell=shell):
             return f"shell: {argv[0] if shell else shlex.join(argv)}"
         case Http(method=method, url=url):
             return f"http: {method} {url}"
+        case NatsRequest(subject=subject) | Publish(subject=subject):
+            return f"{target.kind}: {subject}"
 
 
 def check(target: Target) -> None:
@@ -76,6 +113,13 @@ def check(target: Target) -> None:
             _check_shell(target)
         case Http():
             _check_http(target)
+        case NatsRequest(heartbeat=heartbeat):
+            _check_message(target)
+            if heartbeat is not None and not SHORTEST_HEARTBEAT <= heartbeat <= LONGEST_HEARTBEAT:
+                limits = f"{SHORTEST_HEARTBEAT:g} to {LONGEST_HEARTBEAT:g}"
+                raise InvalidJob(f"{heartbeat} s is out of range: take {limits}", field="target.heartbeat")
+        case Publish():
+            _check_message(target)
 
 
 def _check_shell(target: Shell) -> None:
@@ -103,12 +147,37 @@ def _check_http(target: Http) -> None:
         raise InvalidJob(f"{target.url!r} is no URL: write it like https://host/path", field="target.url")
     if target.method not in METHODS:
         raise InvalidJob(f"{target.method!r} is none of {', '.join(METHODS)}", field="target.method")
-    for name, value in target.headers.items():
-        if not _is_token(name) or not _UNFIT.isdisjoint(value) or not value.isascii():
-            raise InvalidJob(f"{name!r} cannot be a header with that value", field=f"target.headers.{name}")
+    _check_headers(target.headers)
     for index, status in enumerate(target.expect):
         if not 100 <= status <= 599:
             raise InvalidJob(f"{status} is no HTTP status", field=f"target.expect.{index}")
+
+
+def _check_message(target: NatsRequest | Publish) -> None:
+    subject = target.subject
+    if not all(subject.split(".")) or not subject.isascii() or not subject.isprintable() or " " in subject:
+        raise InvalidJob(
+            f"{subject!r} is no subject: write tokens with single dots between, such as reports.render",
+            field="target.subject",
+        )
+    if len(subject) > LONGEST_SUBJECT:
+        raise InvalidJob(f"it has {len(subject)} characters: {LONGEST_SUBJECT} at most", field="target.subject")
+    if "*" in subject or ">" in subject:
+        raise InvalidJob(f"{subject!r} has a wildcard: name one subject", field="target.subject")
+    if subject.startswith("$"):
+        raise InvalidJob(
+            f"{subject!r} belongs to the server: name one that does not begin with $", field="target.subject"
+        )
+    _check_headers(target.headers)
+    for name in target.headers:
+        if name.lower() in _SET or name.lower().startswith("natsched-"):
+            raise InvalidJob(f"natsched sets {name!r} itself: leave it out", field=f"target.headers.{name}")
+
+
+def _check_headers(headers: Mapping[str, str]) -> None:
+    for name, value in headers.items():
+        if not _is_token(name) or not _UNFIT.isdisjoint(value) or not value.isascii():
+            raise InvalidJob(f"{name!r} cannot be a header with that value", field=f"target.headers.{name}")
 
 
 def _is_token(name: str) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Literal, TypeAlias
@@ -148,7 +148,7 @@ class Executor:
             return judged(job, active.execution, entry, too_late(started_at), Failure())
         active.started_at, active.handler = started_at, handler
         allowed = allowance(job.spec, entry, started_at)
-        context = replace(self._context(active, job, entry, started_at), deadline=allowed.until)
+        context = self._context(active, job, entry, started_at, allowed.until)
         lag = (started_at - start).total_seconds()
         self._observe(
             RunStarted(job=job.id, execution=active.execution, attempt=entry.attempt, due=entry.due, lag=lag)
@@ -208,7 +208,9 @@ class Executor:
             check_in=active.control.last,
         )
 
-    def _context(self, active: Active, job: Job, entry: Running, started_at: datetime) -> Context:
+    def _context(
+        self, active: Active, job: Job, entry: Running, started_at: datetime, until: datetime | None
+    ) -> Context:
         payload = entry.payload if entry.manual and entry.payload is not None else job.spec.payload
         return Context(
             job_id=job.id,
@@ -221,6 +223,7 @@ class Executor:
             replica=self._replica,
             manual=entry.manual,
             fence=entry.token,
+            deadline=until,
             is_primary=self._is_primary(),
             cause=entry.cause,
             control=active.control,

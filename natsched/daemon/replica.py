@@ -72,7 +72,7 @@ class Replica:
             about=_about(options),
             random=random,
         )
-        self._targets = Targets(registry, options.targets)
+        self._targets = Targets(registry, options.targets, backend.messages)
         self._notes = Notes(backend.locks, clock)
         self._reconciler = Reconciler(backend, clock, options, self._leaseholder, operations.chains, self._observe)
         executor = Executor(

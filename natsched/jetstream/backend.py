@@ -14,6 +14,7 @@ from natsched.jetstream.inbox import Inbox
 from natsched.jetstream.intake import QueueIntake
 from natsched.jetstream.jobs import JobBucket
 from natsched.jetstream.locks import LockBucket
+from natsched.jetstream.messages import PlainMessages
 from natsched.jetstream.naming import Names
 from natsched.jetstream.publisher import Publisher
 from natsched.jetstream.requests import Requests
@@ -46,11 +47,13 @@ class JetStreamBackend:
             Bucket(names.executions, names, publisher, requests), connection, requests
         )
         self.locks: Final = LockBucket(Bucket(names.locks, names, publisher, requests), connection, requests)
+        self.messages: Final = PlainMessages(connection, inbox, names)
         self._forget: Callable[[], None]
         self._forget_denials: Callable[[], None]
 
     async def __aenter__(self) -> Self:
         await self._inbox.open()
+        await self.messages.open()
         self._forget = self._connection.on_disconnect(self._inbox.give_up)
         self._forget_denials = self._connection.on_denial(self._inbox.deny)
         return self
@@ -60,6 +63,7 @@ class JetStreamBackend:
     ) -> None:
         self._forget()
         self._forget_denials()
+        await self.messages.close()
         await self._inbox.close()
 
     @asynccontextmanager

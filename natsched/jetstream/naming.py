@@ -78,6 +78,14 @@ class Names:
             return Address(kind="retry", job=JobId(job), execution=ExecutionId(execution))
         return None
 
+    def cancel(self, execution: str, attempt: int) -> str:
+        """Return the subject that tells an attempt's worker to stop: not below `prefix`, so not in the stream."""
+        return f"{self.prefix}-cancel.{execution}.{attempt}"
+
+    def is_own(self, subject: str) -> bool:
+        """Say whether a subject is one of the stream's, or of those that stop workers."""
+        return f"{subject}.".startswith((f"{self.prefix}.", f"{self.prefix}-cancel."))
+
     def key(self, bucket: str, key: str) -> str:
         """Return the subject that a key of a bucket is stored under."""
         return f"$KV.{bucket}.{key}"

@@ -99,6 +99,12 @@ def header(headers: bytes, name: bytes) -> str | None:
     return headers[start : headers.find(b"\r\n", start)].strip().decode("utf-8", "replace")
 
 
+def headers_of(headers: bytes) -> dict[str, str]:
+    """Return all headers, by their names in lower case; of those of one name the last."""
+    lines = (line.partition(":") for line in headers.decode("utf-8", "replace").split("\r\n")[1:])
+    return {name.strip().lower(): value.strip() for name, colon, value in lines if colon}
+
+
 def description_of(headers: bytes) -> str:
     """Return what stands behind the status, such as `No Responders`."""
     return headers[12 : headers.find(b"\r\n")].strip().decode("utf-8", "replace")

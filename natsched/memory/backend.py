@@ -16,6 +16,7 @@ from natsched.memory.history import MemoryHistory
 from natsched.memory.intake import Consumer, MemoryIntake
 from natsched.memory.jobs import MemoryJobs
 from natsched.memory.locks import MemoryLocks
+from natsched.memory.messages import MemoryMessages
 from natsched.memory.stream import Stream
 from natsched.memory.timers import Timers
 
@@ -55,6 +56,7 @@ class MemoryBackend:
         self.jobs = MemoryJobs(streams.jobs)
         self.history = MemoryHistory(streams.history)
         self.locks = MemoryLocks(streams.locks)
+        self.messages = MemoryMessages(self._timers, duplicates_window=duplicates_window)
         self.hints = MemoryHints(
             streams.hints, self._timers, firing_delay=firing_delay, duplicates_window=duplicates_window
         )

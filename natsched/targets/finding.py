@@ -3,20 +3,25 @@
 from typing import assert_never
 
 from natsched.core.jobs import Spec
-from natsched.core.targets import Http, Shell
+from natsched.core.targets import Http, NatsRequest, Publish, Shell
+from natsched.ports import Messages
 from natsched.targets.http import HttpCaller
 from natsched.targets.options import TargetOptions
+from natsched.targets.publishing import Publisher
 from natsched.targets.registry import Handler, Registry
 from natsched.targets.shell import ShellRunner
+from natsched.targets.workers import WorkerCaller
 
 
 class Targets:
     """All that this replica can run."""
 
-    def __init__(self, registry: Registry, options: TargetOptions) -> None:
+    def __init__(self, registry: Registry, options: TargetOptions, messages: Messages) -> None:
         self._registry = registry
         self._options = options
         self._http = HttpCaller()
+        self._workers = WorkerCaller(messages)
+        self._publisher = Publisher(messages)
 
     def find(self, spec: Spec) -> Handler | None:
         """Return what the job runs; None if this replica may not or cannot."""
@@ -27,6 +32,10 @@ class Targets:
                 return ShellRunner(shell, self._options) if self._options.shell else None
             case Http() as http:
                 return self._http.handler(http)
+            case NatsRequest() as request:
+                return self._workers.handler(request)
+            case Publish() as publish:
+                return self._publisher.handler(publish)
             case other:
                 assert_never(other)
 

@@ -94,3 +94,16 @@ def test_all_that_is_wrong_is_told_at_once(cli: Cli) -> None:
 def test_a_refused_job_is_not_stored(cli: Cli, stored: MemoryBackend) -> None:
     cli.refused("job", "ensure", "billing.daily", "--every", "5s", "--overlap", "maybe")
     assert cli.json("job", "list") == []
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        {"kind": "nats", "subject": "reports.render", "heartbeat": 30.0},
+        {"kind": "publish", "subject": "orders.expired", "body": {"order": 7}},
+    ],
+)
+def test_a_message_as_target_arrives(cli: Cli, target: dict[str, object]) -> None:
+    job = cli.json("job", "submit", "asking", "--every", "10s", "--target", json.dumps(target))
+    assert {name: job["target"][name] for name in target} == target
+    assert f"{target['kind']}: {target['subject']}" in cli.ok("job", "show", "asking").out

@@ -88,6 +88,25 @@ def test_a_job_in_a_file_may_say_all_that_a_job_may_say() -> None:
     assert JobTable.model_fields.keys() - ScheduleTable.model_fields.keys() - {"id", "schedule"} == set(OPTIONS)
 
 
+@pytest.mark.parametrize(
+    ("text", "target"),
+    [
+        ('kind = "nats", subject = "a.b"', {"kind": "nats", "subject": "a.b"}),
+        (
+            'kind = "nats", subject = "a", heartbeat = "1m", headers = { X = "1" }',
+            {"kind": "nats", "subject": "a", "heartbeat": 60.0, "headers": {"X": "1"}},
+        ),
+        (
+            'kind = "publish", subject = "a", body = [1], headers = { X = "1" }',
+            {"kind": "publish", "subject": "a", "body": [1], "headers": {"X": "1"}},
+        ),
+    ],
+)
+def test_a_message_is_written_as_a_target(tmp_path: Path, text: str, target: dict[str, Any]) -> None:
+    (job,) = jobs(tmp_path, f'[[job]]\nid = "a"\nevery = 1\ntarget = {{ {text} }}\n')
+    assert job["target"] == target
+
+
 def test_an_empty_file_has_no_jobs(tmp_path: Path) -> None:
     assert jobs(tmp_path, "") == []
 
@@ -129,6 +148,14 @@ def test_an_empty_file_has_no_jobs(tmp_path: Path) -> None:
         (
             '[[job]]\nid = "a"\nevery = 1\noverlap = "never"',
             "job 1 \"a\", overlap: should be 'skip', 'queue', 'replace' or 'allow'",
+        ),
+        (
+            '[[job]]\nid = "a"\nevery = 1\ntarget = { kind = "nats", subject = "a.*" }',
+            "job 1 \"a\", target.subject: 'a.*' has a wildcard: name one subject",
+        ),
+        (
+            '[[job]]\nid = "a"\nevery = 1\ntarget = { kind = "nats", subject = "a", heartbeat = "1ms" }',
+            "target.nats.heartbeat: 1ms is out of range: take 100ms",
         ),
         ('[[job]]\nid = "a"\nevery = 1\npayload = nan', 'job 1 "a", payload: '),
         ('[[job]]\nid = "a"\nevery = 1\npayload = { when = 2026-12-01 }', 'job 1 "a", payload.when: '),

@@ -31,12 +31,13 @@ async def open_memory() -> AsyncGenerator[Server, None]:
 async def open_jetstream(server: EmbeddedServer) -> AsyncGenerator[Server, None]:
     topology = Topology(ack_wait=ACK_WAIT)
     async with open_backend(server, topology=topology) as opened:
+        made = JetStreamServer(opened)
         try:
-            yield JetStreamServer(opened)
+            yield made
         finally:
-            for asset in topology.assets():
-                if asset.kind is Kind.STREAM:
-                    await call(opened.connection, f"STREAM.DELETE.{asset.name}")
+            streams = [asset.name for asset in topology.assets() if asset.kind is Kind.STREAM]
+            for name in (*streams, *made.made):
+                await call(opened.connection, f"STREAM.DELETE.{name}")
 
 
 @pytest.fixture(params=["memory", pytest.param("jetstream", marks=pytest.mark.nats)])

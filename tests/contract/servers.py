@@ -1,14 +1,22 @@
 """The servers under the contract: a backend, and a way to put what no natsched wrote behind its back."""
 
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
+import anyio
+from nats.aio.msg import Msg
+
+from natsched.jetstream.api import call
 from natsched.memory import MemoryBackend
+from natsched.memory.messages import Heard
 from natsched.ports import Backend
 from tests.jetstream.opening import Opened
 
 ACK_WAIT: Final = timedelta(seconds=2)
 QUEUE: Final = "default"
+Hear: TypeAlias = Callable[[], Awaitable[Heard]]
 
 
 class Server(Protocol):
@@ -28,6 +36,15 @@ class Server(Protocol):
 
     async def put_delivery(self, job: str, data: bytes) -> None:
         """Put bytes among the deliveries of the default queue."""
+
+    def listening(self, subject: str, queue: str = "") -> AbstractAsyncContextManager[Hear]:
+        """Listen as a worker does, and give what waits for the next message."""
+
+    async def say(self, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
+        """Publish as a worker does."""
+
+    async def make_stream(self, name: str, subject: str) -> None:
+        """Make a stream that is none of natsched's."""
 
 
 class MemoryServer:
@@ -49,6 +66,20 @@ class MemoryServer:
     async def put_delivery(self, job: str, data: bytes) -> None:
         self.backend.streams.hints.append(f"scheduler.delivery.{QUEUE}.plan.{job}", data)
 
+    @asynccontextmanager
+    async def listening(self, subject: str, queue: str = "") -> AsyncGenerator[Hear, None]:
+        send, receive = anyio.create_memory_object_stream[Heard](100)
+        end = self.backend.messages.subscribe(subject, send.send_nowait, queue=queue)
+        with send, receive:
+            yield receive.receive
+        end()
+
+    async def say(self, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
+        self.backend.messages.publish(subject, data, headers)
+
+    async def make_stream(self, name: str, subject: str) -> None:
+        self.backend.messages.add_stream(name, subject)
+
 
 class JetStreamServer:
     """The JetStream backend, by way of its connection."""
@@ -57,6 +88,8 @@ class JetStreamServer:
         self.backend: Final = opened.backend
         self._names = opened.names
         self._js = opened.connection.js
+        self._connection = opened.connection
+        self.made: Final[list[str]] = []
 
     async def put_document(self, job: str, data: bytes) -> None:
         await self._js.publish(self._names.key(self._names.jobs, job), data)
@@ -74,3 +107,25 @@ class JetStreamServer:
 
     async def put_delivery(self, job: str, data: bytes) -> None:
         await self._js.publish(f"{self._names.prefix}.delivery.{QUEUE}.plan.{job}", data)
+
+    @asynccontextmanager
+    async def listening(self, subject: str, queue: str = "") -> AsyncGenerator[Hear, None]:
+        send, receive = anyio.create_memory_object_stream[Heard](100)
+
+        async def hear(msg: Msg) -> None:
+            headers = {name.lower(): value for name, value in (msg.headers or {}).items()}
+            send.send_nowait(Heard(subject=msg.subject, data=msg.data, headers=headers, reply=msg.reply))
+
+        subscription = await self._connection.nc.subscribe(subject, queue=queue, cb=hear)
+        with send, receive:
+            yield receive.receive
+            await subscription.unsubscribe()
+
+    async def say(self, subject: str, data: bytes, headers: Mapping[str, str] | None = None) -> None:
+        await self._connection.nc.publish(subject, data, headers=dict(headers or {}))
+
+    async def make_stream(self, name: str, subject: str) -> None:
+        await call(
+            self._connection, f"STREAM.CREATE.{name}", {"name": name, "subjects": [subject], "max_age": 10**11}
+        )
+        self.made.append(name)

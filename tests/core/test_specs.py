@@ -15,7 +15,7 @@ from natsched.core.documents import decode_job, encode_job
 from natsched.core.jobs import MAX_PAYLOAD, JobId, Spec
 from natsched.core.schedules import Interval
 from natsched.core.specs import MAX_DEPTH, OPTIONS, JobOptions, check_payload, make_spec
-from natsched.core.targets import Http, Shell
+from natsched.core.targets import Http, NatsRequest, Publish, Shell, describe_target
 from natsched.errors import InvalidJob
 from tests.core.strategies import JOB, payloads
 from tests.factories import HOURLY, NOON
@@ -85,7 +85,7 @@ def test_durations_are_seconds() -> None:
         ({"target": Shell(argv=("ls", "wc"), shell=True)}, "target.argv: with `shell` it is one text"),
         ({"target": Shell(argv=("a", "b\0"))}, "target.argv.1: 'b\\x00' cannot be an argument"),
         ({"target": Shell(argv=("a",), env={"A=B": ""})}, "target.env.A=B: 'A=B' cannot be a variable"),
-        ({"target": Shell(argv=("a",), grace=-1)}, "target.grace: -1 s is out of range"),
+        ({"target": Shell(argv=("a",), grace=-1)}, "target.grace: -1.0 s is out of range"),
         ({"target": {"kind": "shell", "argv": "ls"}}, "target.shell.argv: Input should be a valid tuple"),
         ({"target": Http(url="ftp://a")}, "target.url: 'ftp://a' is no URL: write it like https://host/path"),
         ({"target": Http(url="http://a/ b")}, "target.url: 'http://a/ b' is no URL"),
@@ -94,6 +94,34 @@ def test_durations_are_seconds() -> None:
         ({"target": Http(url="http://a", headers={"a b": ""})}, "target.headers.a b: 'a b' cannot be a header"),
         ({"target": Http(url="http://a", headers={"a": "b\r\nc: d"})}, "target.headers.a: 'a' cannot be a header"),
         ({"target": Http(url="http://a", expect=(600,))}, "target.expect.0: 600 is no HTTP status"),
+        ({"target": NatsRequest(subject="")}, "target.subject: '' is no subject: write tokens with single dots"),
+        ({"target": NatsRequest(subject="a..b")}, "target.subject: 'a..b' is no subject"),
+        ({"target": NatsRequest(subject=".a")}, "target.subject: '.a' is no subject"),
+        ({"target": NatsRequest(subject="a b")}, "target.subject: 'a b' is no subject"),
+        ({"target": NatsRequest(subject="a\r\nPUB b")}, "is no subject"),
+        ({"target": NatsRequest(subject="a\ud800")}, "is no subject"),
+        ({"target": NatsRequest(subject="a.ü")}, "target.subject: 'a.ü' is no subject"),
+        ({"target": NatsRequest(subject="a.*")}, "target.subject: 'a.*' has a wildcard: name one subject"),
+        ({"target": Publish(subject="a.>")}, "target.subject: 'a.>' has a wildcard: name one subject"),
+        ({"target": Publish(subject="$JS.API.STREAM.DELETE.A")}, "belongs to the server"),
+        ({"target": Publish(subject="a" * 256)}, "target.subject: it has 256 characters: 255 at most"),
+        (
+            {"target": NatsRequest(subject="a", heartbeat=0)},
+            "target.heartbeat: 0.0 s is out of range: take 0.1 to 86400",
+        ),
+        ({"target": NatsRequest(subject="a", heartbeat=float("nan"))}, "target.heartbeat: nan s is out of range"),
+        ({"target": NatsRequest(subject="a", headers={"a": "ü"})}, "target.headers.a: 'a' cannot be a header"),
+        (
+            {"target": Publish(subject="a", headers={"nats-msg-id": "1"})},
+            "target.headers.nats-msg-id: natsched sets 'nats-msg-id' itself: leave it out",
+        ),
+        ({"target": NatsRequest(subject="a", headers={"Natsched-Job": "b"})}, "natsched sets 'Natsched-Job' itself"),
+        ({"target": NatsRequest(subject=cast("str", 7))}, "target.nats.subject: Input should be a valid string"),
+        (
+            {"target": NatsRequest(subject="a", heartbeat=cast("float", "soon"))},
+            "target.nats.heartbeat: Input should",
+        ),
+        ({"target": {"kind": "nats"}}, "target.nats.subject: Field required"),
         ({"retry": {"max_attempts": 0}}, "retry.max_attempts: 0 is out of range: take 1 to 1000"),
         ({"retry": {"factor": 0.5}}, "retry.factor: 0.5 is out of range: take 1 to 1000"),
         ({"retry": {"jitter": float("nan")}}, "retry.jitter: nan is out of range: take 0 to 1"),
@@ -151,3 +179,18 @@ def test_a_payload_is_measured_as_it_is_stored() -> None:
     check_payload("ä" * (MAX_PAYLOAD // 2 - 1), field="payload")
     with pytest.raises(InvalidJob, match="65,538 bytes are too many"):
         check_payload("ä" * (MAX_PAYLOAD // 2), field="payload")
+
+
+def test_a_message_as_target_is_read_from_its_fields_and_told_in_short() -> None:
+    request = make_spec(
+        HOURLY, anchor=NOON, target={"kind": "nats", "subject": "reports.render", "heartbeat": 30}
+    ).target
+    assert isinstance(request, NatsRequest)
+    assert request == NatsRequest(subject="reports.render", heartbeat=30)
+    assert describe_target(request) == "nats: reports.render"
+    message = make_spec(
+        HOURLY, anchor=NOON, target={"kind": "publish", "subject": "orders.expired", "body": [1]}
+    ).target
+    assert isinstance(message, Publish)
+    assert message == Publish(subject="orders.expired", body=[1])
+    assert describe_target(message) == "publish: orders.expired"

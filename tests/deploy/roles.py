@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -17,25 +16,39 @@ from tests.cli.running import CHECKOUT, Process, started
 
 DEPLOY = CHECKOUT / "deploy"
 ROLES = ("admin", "replica", "runner", "client", "reader")
-PASSWORDS = {f"NATS_{role.upper()}_PASSWORD": f"p{role}" for role in ROLES}
+WORKER = "worker"
 _PUBLISHED = re.compile(r'"NATSCHED/user:(\w+)" - <<- \[H?PUB (\S+) ')
 _LINE = re.compile(r'\s+"(\S+)"$')
+_SETTING = re.compile(r"^( *)#(?=\S)", re.MULTILINE)
 _LIST = re.compile(r"([A-Z_]+): ")
 
 
+def _variable(role: str) -> str:
+    return f"NATS_{role.upper()}_PASSWORD"
+
+
+def _password(role: str) -> str:
+    return f"p{role}"
+
+
+PASSWORDS = {_variable(role): _password(role) for role in ROLES}
+
+
 @contextmanager
-def run_deployed(folder: Path, extra: str = "") -> Iterator[EmbeddedServer]:
-    """Run a server with the permissions, which notes all that is said to it."""
+def run_deployed(folder: Path, extra: str = "", *, workers: bool = False) -> Iterator[EmbeddedServer]:
+    """Run a server with the permissions, which notes what is said to it; `workers`: with what is commented out."""
     store = folder / "nats"
     store.mkdir()
-    shutil.copy(DEPLOY / "permissions.conf", store)
+    text = (DEPLOY / "permissions.conf").read_text()
+    (store / "permissions.conf").write_text(_SETTING.sub(r"\1", text) if workers else text)
     options = ServerOptions(store=store, extra=f'include "./permissions.conf"\ntrace: true\n{extra}', stop_timeout=5)
-    os.environ.update(PASSWORDS)
+    passwords = {**PASSWORDS, _variable(WORKER): _password(WORKER)}
+    os.environ.update(passwords)
     try:
         with EmbeddedServer(options) as server:
             yield server
     finally:
-        for name in PASSWORDS:
+        for name in passwords:
             del os.environ[name]
 
 
@@ -44,7 +57,7 @@ def variables(server: EmbeddedServer, role: str) -> dict[str, str]:
     return {
         "NATSCHED_NATS__SERVERS": server.url,
         "NATSCHED_NATS__USER": role,
-        "NATSCHED_NATS__PASSWORD": PASSWORDS[f"NATS_{role.upper()}_PASSWORD"],
+        "NATSCHED_NATS__PASSWORD": _password(role),
         "NATSCHED_NATS__INBOX_PREFIX": f"_INBOX_{role}",
         "NATSCHED_SCHEDULER__LEASE_TTL": "2s",
         "NATSCHED_SCHEDULER__RECONCILER_INTERVAL": "1s",
@@ -64,9 +77,8 @@ async def client(
 @asynccontextmanager
 async def connection(server: EmbeddedServer, role: str) -> AsyncIterator[Connection]:
     """Give a bare connection that logged in as the role."""
-    password = PASSWORDS[f"NATS_{role.upper()}_PASSWORD"]
     options = ConnectionOptions(
-        servers=(server.url,), identity=Identity(user=role, password=password), inbox_prefix=f"_INBOX_{role}"
+        servers=(server.url,), identity=Identity(user=role, password=_password(role)), inbox_prefix=f"_INBOX_{role}"
     )
     async with connect(options) as one:
         yield one
@@ -82,7 +94,7 @@ def serving(folder: Path, server: EmbeddedServer, role: str) -> Iterator[Process
 
 def published(server: EmbeddedServer) -> Mapping[str, set[str]]:
     """Return the subjects that each role published on since the server's log began."""
-    subjects: dict[str, set[str]] = {role: set() for role in ROLES}
+    subjects: dict[str, set[str]] = {role: set() for role in (*ROLES, WORKER)}
     for role, subject in _PUBLISHED.findall(server.log_path.read_text()):
         subjects[role].add(subject)
     return subjects

@@ -8,10 +8,11 @@ import pytest
 from natsched import Interval
 from natsched.errors import PermissionDenied, Unavailable
 from natsched.jetstream.api import call
+from natsched.jetstream.backend import JetStreamBackend
 from natsched.jetstream.naming import Names
 from natsched.jetstream.server import EmbeddedServer
 from natsched.jetstream.topology import Kind, Topology
-from tests.deploy.roles import client, connection, run_deployed, violations
+from tests.deploy.roles import WORKER, client, connection, run_deployed, violations
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -81,6 +82,35 @@ async def test_a_role_neither_hears_nor_says_what_is_not_its_own(tmp_path: Path,
             await call(one, "INFO")  # behind all of these, which nats-py's flush is not
         found = [line.rpartition("Subject ")[2].split(",")[0].strip(' "') for line in violations(server)]
     assert set(found) == {*UNHEARD, *inboxes, *UNSAID[role]}
+
+
+async def test_a_request_to_a_subject_that_is_not_named_is_refused_at_once_and_says_so(tmp_path: Path) -> None:
+    with run_deployed(tmp_path) as server:
+        await _set_up(server)
+        async with connection(server, "runner") as one, JetStreamBackend(one, NAMES) as backend:
+            async with backend.messages.request("elsewhere") as request:
+                await request.send(b"", {})
+                with anyio.fail_after(2), pytest.raises(PermissionDenied, match="elsewhere"):
+                    await request.receive()
+            with anyio.fail_after(2), pytest.raises(PermissionDenied, match="elsewhere"):
+                await backend.messages.store("elsewhere", b"", {})
+
+
+async def test_a_worker_neither_hears_nor_says_what_is_not_its_own(tmp_path: Path) -> None:
+    unsaid = ["reports.render", "scheduler-cancel.U-1.1", "$JS.API.INFO", *WRITES]
+    unheard = [*UNHEARD, "_INBOX_replica.>", "elsewhere"]
+    with run_deployed(tmp_path, workers=True) as server:
+        async with connection(server, WORKER) as one:
+            for subject in unheard:
+                await one.nc.subscribe(subject)
+            for subject in unsaid:
+                await one.nc.publish(subject, b"")
+            await one.nc.subscribe("reports.>")
+            with anyio.fail_after(DEADLINE):
+                while len(violations(server)) < len(unsaid) + len(unheard):  # noqa: ASYNC110 - the log sets no event
+                    await anyio.sleep(0.05)
+        found = [line.rpartition("Subject ")[2].split(",")[0].strip(' "') for line in violations(server)]
+    assert sorted(found) == sorted([*unheard, *unsaid])
 
 
 async def test_a_reader_that_writes_is_refused_in_bounded_time(tmp_path: Path) -> None:

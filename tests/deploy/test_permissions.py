@@ -6,8 +6,9 @@ from pathlib import Path
 
 import anyio
 import pytest
+from nats.aio.msg import Msg
 
-from natsched import Interval
+from natsched import Interval, NatsRequest
 from natsched.core.executions import FINAL, ExecutionStatus, Record
 from natsched.jetstream.api import call
 from natsched.jetstream.naming import Names
@@ -15,6 +16,7 @@ from natsched.jetstream.server import EmbeddedServer
 from natsched.jetstream.topology import Kind, Topology
 from natsched.protocol.operations import Ensured
 from tests.deploy.roles import (
+    WORKER,
     allowed,
     client,
     connection,
@@ -52,13 +54,14 @@ DEADLINE = 30
 
 async def test_each_role_can_do_its_work_and_needs_all_that_it_may(tmp_path: Path) -> None:
     (tmp_path / "served.py").write_text(APP)
-    with run_deployed(tmp_path) as server:
+    with run_deployed(tmp_path, workers=True) as server:
         with serving(tmp_path, server, "replica") as process:  # on an empty server
             assert process.end(signal.SIGTERM).code == 0
         await _loosen(server)
         with serving(tmp_path, server, "replica") as process:  # puts right what was changed
             await _use(server)
             await _look(server)
+            await _work(server)
             async with client(server, "client") as one:
                 await one.ensure_job("app.fatal", Interval(hours=1), handler="fatal")
                 execution = (await one.trigger_job("app.fatal")).execution_id
@@ -119,6 +122,35 @@ async def _look(server: EmbeddedServer) -> None:
         assert {job.id for job in (await one.list_jobs()).jobs} == {"app.hourly", "app.tick"}
         assert (await one.get_job("app.hourly")).handler == "quick"
         assert len(await one.executions("app.hourly")) == 1
+
+
+async def _work(server: EmbeddedServer) -> None:
+    """Do all that a worker can: answer, check in, be told to stop."""
+    async with connection(server, WORKER) as worker, client(server, "client") as one:
+        heard = anyio.Event()
+        asked: list[Msg] = []
+
+        async def answer(request: Msg) -> None:
+            asked.append(request)
+            await worker.nc.publish((request.headers or {})["Natsched-Progress"], b'{"text": "half"}')
+            if len(asked) > 1:
+                await worker.nc.publish(request.reply, b"1")
+
+        async def stop(_: Msg) -> None:
+            heard.set()
+
+        await worker.nc.subscribe("scheduler-cancel.>", cb=stop)
+        await worker.nc.subscribe("reports.render", queue="workers", cb=answer)
+        await worker.nc.flush()
+        target = NatsRequest(subject="reports.render")
+        await one.ensure_job("app.asking", Interval(hours=1), target=target, timeout=1)
+        record = await (await one.trigger_job("app.asking")).wait(DEADLINE)
+        assert record.status is ExecutionStatus.TIMED_OUT
+        with anyio.fail_after(DEADLINE):
+            await heard.wait()
+        record = await (await one.trigger_job("app.asking")).wait(DEADLINE)
+        assert (record.status, record.result) == (ExecutionStatus.OK, 1)
+        await one.remove_job("app.asking")
 
 
 async def _resume(server: EmbeddedServer) -> None:

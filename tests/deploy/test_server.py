@@ -11,7 +11,7 @@ import pytest
 
 from natsched.jetstream.server import find_binary
 from tests.cli.running import CHECKOUT
-from tests.deploy.roles import DEPLOY, PASSWORDS
+from tests.deploy.roles import DEPLOY, PASSWORDS, run_deployed
 
 pytestmark = pytest.mark.nats
 
@@ -48,6 +48,11 @@ def test_it_is_valid_with_all_that_is_commented_out(tmp_path: Path) -> None:
     assert text.count("\ncluster {") == text.count("\ntls {") == 1
     ran = _checked(tmp_path, text, PASSWORDS)
     assert ran.returncode == 0, ran.stderr
+
+
+def test_the_permissions_are_valid_with_all_that_is_commented_out(tmp_path: Path) -> None:
+    with run_deployed(tmp_path, workers=True) as server:
+        assert server.running
 
 
 @pytest.mark.parametrize("variable", PASSWORDS)

@@ -68,3 +68,15 @@ def test_with_a_domain_keys_are_written_by_way_of_the_api_and_stored_as_ever() -
     assert names.key("B", "a.b") == "$KV.B.a.b"
     assert names.key_to_publish("B", "a.b") == "$JS.hub.API.$KV.B.a.b"
     assert Names().key_to_publish("B", "a.b") == "$KV.B.a.b"
+
+
+@given(names, jobs, tokens, tokens)
+def test_own_subjects_are_known_and_those_that_stop_workers_are_not_in_the_stream(
+    names: Names, job: str, queue: str, execution: str
+) -> None:
+    assert names.is_own(names.delivery(make_plan_hint(job, queue=queue)))
+    assert names.is_own(names.retry(make_plan_hint(job).job, ExecutionId(execution)))
+    cancel = names.cancel(execution, 2)
+    assert names.is_own(cancel)
+    assert not cancel.startswith(f"{names.prefix}.")
+    assert not names.is_own(f"{names.prefix}s.{job}")

@@ -8,7 +8,7 @@ import pytest
 
 from natsched.jetstream.connection import Connection, ConnectionOptions, connect
 from natsched.jetstream.server import EmbeddedServer, ServerOptions
-from natsched.jetstream.wire import description_of, header, status_of
+from natsched.jetstream.wire import description_of, header, headers_of, status_of
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 DEADLINE = 10
@@ -164,3 +164,9 @@ async def test_what_cannot_be_kept_in_an_outage_is_refused(tmp_path_factory: pyt
 def test_headers_are_read(block: bytes, status: bytes, description: str, value: str | None) -> None:
     assert (status_of(block), header(block, b"A")) == (status, value)
     assert not status or description_of(block) == description
+
+
+def test_all_headers_are_read_by_name_in_lower_case() -> None:
+    block = "NATS/1.0\r\nOne:1\r\nTwo-Words:  é: x \r\nEmpty:\r\none: 2\r\n\r\n".encode()
+    assert headers_of(block) == {"one": "2", "two-words": "é: x", "empty": ""}
+    assert headers_of(b"NATS/1.0 503\r\n\r\n") == headers_of(b"") == {}

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from natsched import Client, Context, Cron, Interval, Once, Record, Registry, connect, embed
+from natsched import Client, Context, Cron, Interval, NatsRequest, Once, Publish, Record, Registry, connect, embed
 
 registry = Registry()
 
@@ -36,6 +36,8 @@ async def use() -> None:
     async with connect("nats://127.0.0.1:4222") as client:
         await client.ensure_job("hourly_metrics", Interval(hours=1), handler="metrics", metadata={"team": "core"})
         await client.submit_job("reminder-42", Once(at), handler="reminder", payload={"user": "42"})
+        await client.ensure_job("a", Interval(hours=1), target=NatsRequest(subject="reports.render", heartbeat=30))
+        await client.ensure_job("b", Interval(hours=1), target=Publish(subject="orders.expired", body={"order": 7}))
         handle = await client.trigger_job("hourly_metrics", {"now": True})
         record: Record = await handle
         _: str | None = record.error
