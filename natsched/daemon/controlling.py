@@ -84,7 +84,11 @@ class Notes:
 
 
 class RunControl(Control):
-    """One run's side; `was_seen` once its handler has looked and knows that it is to end."""
+    """One run's side.
+
+    `was_seen` once its handler has looked and knows that it is to end; with `has_deadline` its time limit is an instant,
+    which no pause puts off.
+    """
 
     def __init__(self, notes: Notes, job: JobId, execution: ExecutionId, *, paused: bool) -> None:
         super().__init__()
@@ -95,6 +99,7 @@ class RunControl(Control):
         self._stopped = False
         self._has_data = False
         self.was_seen = False
+        self.has_deadline = False
         self.last: CheckIn | None = None
 
     def stop(self) -> None:
@@ -122,7 +127,7 @@ class RunControl(Control):
 
     async def _wait(self, go_on: anyio.Event) -> None:
         """Wait, and let the time limit wait as well."""
-        began, limit = anyio.current_time(), self.limit
+        began, limit = anyio.current_time(), None if self.has_deadline else self.limit
         until = math.inf if limit is None else limit.deadline
         if limit is not None:
             limit.deadline = math.inf

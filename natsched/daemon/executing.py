@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import TracebackType
 from typing import Final, Literal, TypeAlias
@@ -168,6 +168,7 @@ class Executor:
             await self._clock.sleep(pause)
 
     async def _call(self, active: Active, handler: Handler, context: Context, allowed: Allowance) -> Ended:
+        active.control.has_deadline = allowed.is_cut
         try:
             ended = await self._caller.call(handler, context, timeout=allowed.seconds)
         except asyncio.CancelledError:
