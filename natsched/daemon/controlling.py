@@ -86,8 +86,8 @@ class Notes:
 class RunControl(Control):
     """One run's side.
 
-    `was_seen` once its handler has looked and knows that it is to end; with `has_deadline` its time limit is an instant,
-    which no pause puts off.
+    `was_seen` once its handler has looked and knows that it is to end; with `has_deadline` its time limit is an
+    instant, which no pause puts off.
     """
 
     def __init__(self, notes: Notes, job: JobId, execution: ExecutionId, *, paused: bool) -> None:
