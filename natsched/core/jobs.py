@@ -1,6 +1,5 @@
 """A job's document: what was asked (`Spec`), what is (`Status`), and the one next run it plans."""
 
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,7 +8,7 @@ from typing import Annotated, Final, Literal, NewType, TypeAlias
 from pydantic import AwareDatetime, Field, JsonValue
 
 from natsched.core.backoff import RetryPolicy
-from natsched.core.executions import STORED, ExecutionStatus
+from natsched.core.executions import STORED, UNLESS_EMPTY, ExecutionStatus
 from natsched.core.schedules import Interval, Schedule
 from natsched.core.targets import Target
 
@@ -22,9 +21,6 @@ DeliveryMode: TypeAlias = Literal["at_least_once", "at_most_once"]
 CatchUp: TypeAlias = Literal["latest", "none", "all"]
 HistoryMode: TypeAlias = Literal["all", "failures", "none"]
 JobState: TypeAlias = Literal["active", "paused", "completed"]
-
-UNLESS_EMPTY: Final = Field(exclude_if=operator.not_)
-"""For a field that is younger than version 1: a replica that does not know it reads documents that do not use it."""
 
 MAX_RUNNING: Final = 256
 MAX_MANUAL: Final = 256

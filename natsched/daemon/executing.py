@@ -2,8 +2,9 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Final, Literal, TypeAlias
 
@@ -17,6 +18,7 @@ from natsched.daemon.leasing import Leaseholder
 from natsched.targets.calling import Caller, Ended
 from natsched.targets.context import Context
 from natsched.targets.finding import Targets
+from natsched.targets.hooking import HookedRun
 from natsched.targets.registry import Handler
 
 StopReason: TypeAlias = Literal["shutdown", "lease lost"]
@@ -42,6 +44,7 @@ class Active:
     executing: bool = False
     stopped: StopReason | None = None
     started_at: datetime | None = None
+    hooks: HookedRun | None = None
     followers: list[Callable[[], None]] = field(default_factory=list)
     """What to call when it is over, whatever its end."""
 
@@ -94,6 +97,14 @@ class Executor:
         self, active: Active, handler: Handler, job: Job, entry: Running, start: datetime
     ) -> Outcome | None:
         """Run and return the outcome; None if this replica may not go on with it."""
+        outcome = await self._execute(active, handler, job, entry, start)
+        if outcome is None or active.hooks is None or not active.hooks.errors:
+            return outcome
+        return replace(outcome, hooks=active.hooks.errors)
+
+    async def _execute(
+        self, active: Active, handler: Handler, job: Job, entry: Running, start: datetime
+    ) -> Outcome | None:
         with active:
             if active.stopped is None:
                 await self._wait(start)
@@ -113,7 +124,13 @@ class Executor:
         self._observe(
             RunStarted(job=job.id, execution=active.execution, attempt=entry.attempt, due=entry.due, lag=lag)
         )
-        ended = await self._call(active, handler, context, job.spec.timeout)
+        hooks = self._targets.hooks_of(job.id)
+        if hooks:
+            active.hooks = HookedRun(hooks, self._caller, context)
+            call = partial(self._call, active, handler, context, job.spec.timeout)
+            ended = await active.hooks.run(call, lambda: active.stopped)
+        else:
+            ended = await self._call(active, handler, context, job.spec.timeout)
         outcome = self._outcome(ended, started_at)
         if ended.status is ExecutionStatus.OK:
             return outcome

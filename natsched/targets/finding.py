@@ -1,9 +1,11 @@
 """From what a job asks for to what is called: a handler of the registry, or one made of a target."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from natsched.core.jobs import Spec
 from natsched.core.targets import Http, Shell
+from natsched.targets.hooks import Hook
 from natsched.targets.http import HttpCaller
 from natsched.targets.options import TargetOptions
 from natsched.targets.registry import Handler, Registry
@@ -29,6 +31,10 @@ class Targets:
                 return self._http.handler(http)
             case other:
                 assert_never(other)
+
+    def hooks_of(self, job: str) -> Sequence[Hook]:
+        """Return the hooks around a job's runs, whatever its target; mostly none."""
+        return self._registry.hooks_of(job)
 
     async def close(self) -> None:
         """Let go of connections."""
