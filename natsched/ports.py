@@ -12,6 +12,7 @@ from typing import Protocol
 from natsched.core.executions import Record
 from natsched.core.hints import Hint, Pending
 from natsched.core.jobs import ExecutionId, Job, JobId, LeaseId, Stored
+from natsched.core.webhooks import Notice
 
 
 class JobStore(Protocol):
@@ -117,6 +118,35 @@ class Intake(Protocol):
         ...
 
 
+class Outbox(Protocol):
+    """The notices of status changes that are still to be sent."""
+
+    async def put(self, notice: Notice) -> None:
+        """Store a notice until it is sent; one of the same key within the window is not doubled."""
+        ...
+
+
+class NoticeDelivery(Protocol):
+    """A notice, handed to this replica; all else is as with `Delivery`."""
+
+    @property
+    def notice(self) -> Notice | None: ...
+    @property
+    def problem(self) -> str | None: ...
+    @property
+    def attempts(self) -> int: ...
+    def ack(self) -> None: ...
+    def nak(self, delay: timedelta | None = None) -> None: ...
+    def in_progress(self) -> None: ...
+
+
+class NoticeIntake(Protocol):
+    """The notices as they come to this replica; as `Intake`."""
+
+    def want(self, room: int) -> None: ...
+    async def receive(self) -> Sequence[NoticeDelivery]: ...
+
+
 class History(Protocol):
     """The records of executions, created once, kept for a time."""
 
@@ -191,9 +221,15 @@ class Backend(Protocol):
     def history(self) -> History: ...
     @property
     def locks(self) -> Locks: ...
+    @property
+    def outbox(self) -> Outbox: ...
 
     def intake(self, queue: str) -> AbstractAsyncContextManager[Intake]:
         """Open the deliveries of a queue; provisions the queue's consumer if it is missing."""
+        ...
+
+    def notices(self) -> AbstractAsyncContextManager[NoticeIntake]:
+        """Open the notices; provisions their consumer if it is missing."""
         ...
 
     async def server_time(self) -> datetime:
@@ -212,5 +248,8 @@ __all__ = [
     "LeaseId",
     "Lock",
     "Locks",
+    "NoticeDelivery",
+    "NoticeIntake",
+    "Outbox",
     "Pending",
 ]

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from pydantic import JsonValue
 
-from natsched.core.endings import counted, is_kept, record_of_none
+from natsched.core.endings import counted, is_told, record_of_none
 from natsched.core.executions import TRANSITIONS, Event, ExecutionStatus, Record, advance
 from natsched.core.jobs import MAX_MANUAL, MAX_RETRIES, ExecutionId, Job, JobId, Manual, Plan, Retrying, Spec, Status
 from natsched.core.planning import awake, history_of, paused, replan, same_work, settle
@@ -104,7 +104,7 @@ def _replanned(old: Job, changed: Job, now: datetime) -> Change:
         status = advance(ExecutionStatus.PLANNED, Event.PLAN_REPLACED)
         passed = _passed(old, due, now)
         record = record_of_none(old, passed, status, "the job was changed before it was claimed", now=now)
-        records = (record,) if is_kept(old, record) else ()
+        records = (record,) if is_told(old, record) else ()
         changed = replace(
             changed,
             status=replace(

@@ -20,7 +20,7 @@ from natsched.core.decisions import (
     Settle,
     Wait,
 )
-from natsched.core.endings import counted, is_kept, record_of_none
+from natsched.core.endings import counted, is_told, record_of_none
 from natsched.core.executions import Event, ExecutionStatus, Record, advance
 from natsched.core.facts import Facts, hand_back, is_full, others_of, wait_for
 from natsched.core.hints import Hint, PlanHint, RunHint
@@ -143,7 +143,7 @@ def _skip(job: Job, taken: Take, facts: Facts) -> Settle:
     record = record_of_none(job, passed, skipped, reason, now=facts.now)
     counts = counted(job.status.counts, skipped, passed.number)
     moved = _moved(job, taken.due, taken, counts, facts.now)
-    kept = (record,) if is_kept(job, record) else ()
+    kept = (record,) if is_told(job, record) else ()
     return Settle(job=moved, reason="skipped", records=kept)
 
 
@@ -193,7 +193,7 @@ def _left_out(job: Job, taken: Take, now: datetime) -> tuple[Mapping[ExecutionSt
     reason = "a later instant runs for it" if coalesced else "looked at too late"
     record = record_of_none(job, taken.left_out, status, reason, now=now)
     counts = counted(job.status.counts, status, taken.left_out.number)
-    return counts, (record,) if is_kept(job, record) else ()
+    return counts, (record,) if is_told(job, record) else ()
 
 
 def _decide_manual(job: Job, execution: ExecutionId, facts: Facts) -> Decision:

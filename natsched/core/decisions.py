@@ -28,11 +28,16 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settle:
-    """Write `job` in place of what was read; nothing runs. Then the hint has done its work."""
+    """Write `job` in place of what was read; nothing runs. Then the hint has done its work.
+
+    `records` tell what does not run, and are created before the write. `finished` is the record that an execution
+    is finished from: whoever left it may have told nobody.
+    """
 
     job: Job
     reason: str
     records: tuple[Record, ...] = ()
+    finished: Record | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,6 +100,11 @@ def is_kept(job: Job, record: Record) -> bool:
     return job.spec.history == "failures" and record.status in FAILURES
 
 
+def is_told(job: Job, record: Record) -> bool:
+    """Whether anybody is to know of the record: the history, or the job's own webhook."""
+    return job.spec.webhook is not None or is_kept(job, record)
+
+
 def holds(job: Job, execution: ExecutionId, *, token: int, lease: LeaseId) -> bool:
     """Whether the execution is still that holder's: token and lease together."""
     entry = job.status.running.get(execution)

@@ -11,6 +11,7 @@ from natsched.core.backoff import RetryPolicy
 from natsched.core.executions import STORED, UNLESS_EMPTY, ExecutionStatus
 from natsched.core.schedules import Interval, Schedule
 from natsched.core.targets import Target
+from natsched.core.webhooks import Webhook
 
 JobId = NewType("JobId", str)
 ExecutionId = NewType("ExecutionId", str)
@@ -37,6 +38,7 @@ class Spec:
     `generation` counts its changes, `anchor` is the instant that an interval without `start_at` counts
     from, `timeout` and `tolerance` are seconds. A job is paused while `active` is false and `paused_until`
     (if any) lies ahead; `pause_reason` says why. After `auto_pause_after` failures in a row it pauses itself.
+    The `webhook` is told of status changes.
     """
 
     __pydantic_config__ = STORED
@@ -63,6 +65,7 @@ class Spec:
     active: bool = True
     paused_until: AwareDatetime | None = None
     pause_reason: str | None = None
+    webhook: Webhook | None = None
 
     def is_active(self, now: datetime) -> bool:
         return self.active or (self.paused_until is not None and self.paused_until <= now)

@@ -16,6 +16,8 @@ from natsched.core.planning import History
 from natsched.core.schedules import Cron, Interval, Once, Schedule
 from natsched.core.targets import Target
 from natsched.core.targets import check as check_target
+from natsched.core.webhooks import Webhook
+from natsched.core.webhooks import check as check_webhook
 from natsched.errors import InvalidJob
 
 _NOT_ASKED: Final = frozenset({"schedule", *get_type_hints(History)})
@@ -38,7 +40,8 @@ class JobOptions(TypedDict, total=False):
     `tolerance`: seconds or a timedelta. `overlap`, `delivery`, `catch_up`, `history`: policies. `catch_up_limit`:
     how many missed runs `all` makes up for at most. `max_crashes`: how many replicas may die on one execution
     before it is given up. `retry`: a `RetryPolicy` or its fields. `auto_pause_after`: how many executions in a
-    row may fail for good before the job pauses itself.
+    row may fail for good before the job pauses itself. `webhook`: a URL, a `Webhook` or its fields, that is told of
+    each status change.
     """
 
     handler: str | None
@@ -57,6 +60,7 @@ class JobOptions(TypedDict, total=False):
     max_crashes: int
     retry: RetryPolicy | Mapping[str, Any] | None
     auto_pause_after: int | None
+    webhook: Webhook | Mapping[str, Any] | str | None
 
 
 def make_spec(schedule: Schedule, *, anchor: datetime, **options: Unpack[JobOptions]) -> Spec:
@@ -75,12 +79,16 @@ def make_spec(schedule: Schedule, *, anchor: datetime, **options: Unpack[JobOpti
     for name in ("timeout", "tolerance"):
         if isinstance(values.get(name), timedelta):
             values[name] = values[name].total_seconds()
+    if isinstance(values.get("webhook"), str):
+        values["webhook"] = {"url": values["webhook"]}
     try:
         spec = _specs.validate_python({"schedule": schedule, "anchor": anchor, **values}, strict=False)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         raise InvalidJob(first["msg"], field=".".join(str(part) for part in first["loc"])) from error
     _check(spec)
+    if spec.webhook is not None:
+        check_webhook(spec.webhook)
     return spec
 
 

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from natsched.core.decisions import AskLeases, AskRecord, Claim, Decision, Drop, HandBack, ReadAgain, Settle
-from natsched.core.endings import Outcome, finish, is_kept, record_of
+from natsched.core.endings import Outcome, finish, is_told, record_of
 from natsched.core.executions import FINAL, Event, ExecutionStatus, advance
 from natsched.core.facts import Facts, is_alive, is_full, others_of, wait_for
 from natsched.core.jobs import ExecutionId, Job
@@ -36,7 +36,7 @@ def decide_running(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
             error=record.error,
             retry_at=record.retry_at,
         )
-        return Settle(job=finish(job, execution, outcome), reason="finished from its record")
+        return Settle(job=finish(job, execution, outcome), reason="finished from its record", finished=record)
     return _take_over(job, execution, facts)
 
 
@@ -83,5 +83,5 @@ def _bury(job: Job, execution: ExecutionId, event: Event, reason: str, facts: Fa
         reason=reason,
     )
     record = record_of(job, execution, job.status.running[execution], outcome, replica=None)
-    kept = (record,) if is_kept(job, record) else ()
+    kept = (record,) if is_told(job, record) else ()
     return Settle(job=finish(job, execution, outcome), reason=outcome.status.value, records=kept)

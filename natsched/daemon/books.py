@@ -1,4 +1,4 @@
-"""Keeping the books: the writes that claim, settle and finish, each with the records and hints it owes."""
+"""Keeping the books: the writes that claim, settle and finish, each with the records, notices and hints it owes."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -7,11 +7,13 @@ from typing import TypeVar
 
 from natsched.clock import Clock
 from natsched.core.changes import ttl_of
+from natsched.core.decisions import Claim
 from natsched.core.endings import Outcome, finish, holds, is_kept, record_of, release
-from natsched.core.executions import FAILURES, ExecutionStatus, Record
+from natsched.core.executions import FAILURES, Event, ExecutionStatus, Record, advance
 from natsched.core.hints import Hint
-from natsched.core.jobs import ExecutionId, Job, Running
+from natsched.core.jobs import ExecutionId, Job, Running, Unreadable
 from natsched.core.owed import owed
+from natsched.daemon.announcing import Announcements
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.owing import Debts
 from natsched.daemon.recalling import Recall
@@ -20,6 +22,7 @@ from natsched.logs import get_logger
 from natsched.ports import Backend
 from natsched.protocol.hinting import Hinter
 from natsched.protocol.retrying import retrying
+from natsched.protocol.telling import Herald
 from natsched.protocol.writing import write_job
 
 T = TypeVar("T")
@@ -37,6 +40,8 @@ class Books:
         self.recall = Recall(options.prefetch)
         self._hinter = Hinter(backend.hints, clock, lead=options.lead)
         self.debts = Debts(self._hinter, clock, limit=options.prefetch)
+        self._herald = Herald(backend.outbox, options.webhooks.subscriptions)
+        self.announcements = Announcements(self._herald, clock, limit=options.prefetch)
 
     async def write(self, job: Job, *, expected: int) -> int:
         """Write a document by compare-and-set, with a lost answer found out."""
@@ -51,10 +56,32 @@ class Books:
         self.recall.note(job, revision)
         return revision
 
-    async def keep(self, *records: Record) -> None:
-        """Create records; one that is there already stays."""
+    async def keep(self, job: Job, *records: Record) -> None:
+        """Create the records that the job's history keeps, and tell of all; one that is there already stays."""
         for record in records:
-            await self._again(partial(self._backend.history.create, record, ttl=self._retention(record.status)))
+            if is_kept(job, record):
+                await self._again(partial(self._backend.history.create, record, ttl=self._retention(record.status)))
+            await self.tell(job, record)
+
+    async def tell(self, job: Job, record: Record) -> None:
+        """Tell the webhooks of a change, if there are any."""
+        if self._herald.is_wanted(job.spec):
+            await self._again(partial(self._herald.tell, job.spec, record))
+
+    def announce(self, claim: Claim, before: Job | Unreadable | None) -> None:
+        """Tell the webhooks in passing that an execution runs, and of the holder that died on it, if one did."""
+        job, execution = claim.job, claim.execution
+        if not self._herald.is_wanted(job.spec):
+            return
+        now = self._clock.now()
+        former = before.status.running.get(execution) if isinstance(before, Job) else None
+        if former is not None and former.lease is not None:
+            status = advance(ExecutionStatus.RUNNING, Event.HOLDER_DIED)
+            died = Outcome(status=status, started_at=None, ended_at=now, reason="its replica died")
+            self.announcements.add(job.spec, record_of(job, execution, former, died, replica=None))
+        runs = Outcome(status=ExecutionStatus.RUNNING, started_at=None, ended_at=max(now, claim.start))
+        record = record_of(job, execution, claim.running, runs, replica=self._options.name)
+        self.announcements.add(job.spec, record)
 
     async def owe(self, hint: Hint | None) -> None:
         """Publish a hint that a document is owed; without an answer it is tried again in passing."""
@@ -85,14 +112,14 @@ class Books:
     ) -> Record | None:
         """Record an attempt that ended and take it out of the document; None if it is no longer this replica's.
 
-        The record comes first, so that whoever finds the execution abandoned can finish from it.
+        The record comes first, so that whoever finds the execution abandoned can finish from it; then the notice,
+        so that the same one tells it again.
         """
         assert entry.lease is not None
         record = record_of(job, execution, entry, outcome, replica=self._options.name)
         while may_go_on():
             try:
-                if is_kept(job, record):
-                    await self.keep(record)
+                await self.keep(job, record)
                 if await self._finish(job, revision, execution, entry, outcome):
                     return record
                 return None
@@ -103,8 +130,7 @@ class Books:
     async def note(self, job: Job, execution: ExecutionId, entry: Running, outcome: Outcome) -> Record:
         """Record a run that left no trace in its document: there is nothing to finish."""
         record = record_of(job, execution, entry, outcome, replica=self._options.name)
-        if is_kept(job, record):
-            await self.keep(record)
+        await self.keep(job, record)
         return record
 
     async def _finish(

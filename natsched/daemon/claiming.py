@@ -92,6 +92,7 @@ class Claimer:
             won = await self._win(stored, claim)
             if won is None:
                 return False
+            self._books.announce(claim, stored.job)
             await self._run(held, claim, active, handler, *won)
             return True
         finally:
@@ -106,7 +107,7 @@ class Claimer:
 
     async def _win(self, stored: Stored, claim: Claim) -> tuple[Job, int] | None:
         """Write the claim; a lost one may be this very claim, whose answer was lost."""
-        await self._books.keep(*claim.records)
+        await self._books.keep(claim.job, *claim.records)
         try:
             revision = await self._books.write(claim.job, expected=stored.revision)
         except Conflict:

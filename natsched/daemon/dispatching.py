@@ -179,7 +179,9 @@ class Dispatcher:
 
     async def _settle(self, held: Held, stored: Stored, settle: Settle) -> bool:
         """Write what became of a plan that does not run; False if somebody else wrote before."""
-        await self._books.keep(*settle.records)
+        await self._books.keep(settle.job, *settle.records)
+        if settle.finished is not None:
+            await self._books.tell(settle.job, settle.finished)
         try:
             revision = await self._books.write(settle.job, expected=stored.revision)
         except Conflict:

@@ -25,10 +25,12 @@ from natsched.daemon.leasing import Leaseholder
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.reconciling import Reconciler
 from natsched.daemon.timekeeping import Timekeeper
+from natsched.daemon.webhooks import Courier, Poster
 from natsched.logs import get_logger
 from natsched.ports import Backend, Delivery, Intake
 from natsched.protocol.operations import Operations
 from natsched.targets.finding import Targets
+from natsched.targets.posting import HttpPoster
 from natsched.targets.registry import Registry
 
 _RESTART_PAUSE: Final = 1.0
@@ -49,6 +51,8 @@ class Replica:
         operations: Operations,
         random: Callable[[], int],
         observers: tuple[Observer, ...] = (),
+        *,
+        poster: Poster | None = None,
     ) -> None:
         self._backend = backend
         self._clock = clock
@@ -93,6 +97,9 @@ class Replica:
             self._observe,
         )
         self._reconciler = Reconciler(backend, clock, options, self._observe)
+        self._courier = Courier(
+            backend, clock, options.webhooks, poster or HttpPoster(), self._observe, ack_wait=options.ack_wait
+        )
 
     def stop(self) -> None:
         """Begin to stop; said a second time: stop at once."""
@@ -108,6 +115,8 @@ class Replica:
             services.start_soon(self._supervise, "keep the time", self._timekeeper.run)
             services.start_soon(self._supervise, "keep the deliveries", self._keeper.run)
             services.start_soon(self._supervise, "pay what is owed", self._books.debts.run)
+            services.start_soon(self._supervise, "announce", self._books.announcements.run)
+            services.start_soon(self._supervise, "deliver notices", self._courier.run)
             await self._ensure_declared()
             async with asyncio.TaskGroup() as runs:
                 async with anyio.create_task_group() as intakes:
@@ -123,6 +132,7 @@ class Replica:
                 services.start_soon(self._stop_in_time)
             await self._leaseholder.give_up()
             await self._targets.close()
+            await self._courier.drain()
             services.cancel_scope.cancel()
 
     async def _stop_in_time(self) -> None:

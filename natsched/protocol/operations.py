@@ -14,16 +14,19 @@ from pydantic import JsonValue
 
 from natsched.clock import Clock
 from natsched.core import changes, ids, specs
+from natsched.core.endings import is_kept
 from natsched.core.executions import FAILURES, Record
 from natsched.core.hints import PlanHint
 from natsched.core.jobs import ExecutionId, Job, JobId, Spec, Stored, Unreadable
 from natsched.core.owed import manual_hint, owed, retry_hint, takeover_hint
 from natsched.core.planning import plan_hint
 from natsched.core.schedules import Schedule
+from natsched.core.webhooks import Subscription
 from natsched.errors import Conflict, DocumentError, JobExists, JobNotFound, Unavailable
 from natsched.ports import Backend
 from natsched.protocol.hinting import Hinter
 from natsched.protocol.retrying import Retry, retrying
+from natsched.protocol.telling import Herald
 from natsched.protocol.writing import write_job
 
 T = TypeVar("T")
@@ -39,13 +42,17 @@ class Ensured(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How operations behave; `budget` is how long one goes on trying when there is no answer."""
+    """How operations behave; `budget` is how long one goes on trying when there is no answer.
+
+    `webhooks` are told of what happens to any job.
+    """
 
     lead: timedelta = timedelta(seconds=1)
     completed_retention: timedelta = timedelta(days=1)
     history_retention: timedelta = timedelta(days=7)
     failures_retention: timedelta = timedelta(days=30)
     budget: timedelta = timedelta(seconds=5)
+    webhooks: tuple[Subscription, ...] = ()
 
 
 class Operations:
@@ -57,6 +64,7 @@ class Operations:
         self._settings = settings
         self._random = random
         self._hinter = Hinter(backend.hints, clock, lead=settings.lead)
+        self._herald = Herald(backend.outbox, settings.webhooks)
         self._retry = Retry(attempts=6, initial_backoff=0.1, longest=1.0)
 
     def spec(self, schedule: Schedule, options: specs.JobOptions) -> Spec:
@@ -193,7 +201,9 @@ class Operations:
                 records = await self._backend.history.list(checked, wanted)
                 if not records:
                     raise JobNotFound(f"there is no record of an execution {wanted} of {checked}", job=checked)
-                again = changes.retry(job, max(records, key=lambda record: record.attempt), self._clock.now())
+                last = max(records, key=lambda record: record.attempt)
+                again = changes.retry(job, last, self._clock.now())
+                await self._herald.tell_retry(job.spec, last, self._clock.now())
                 try:
                     revision = await self._write(again, expected=stored.revision)
                 except Conflict:
@@ -224,7 +234,9 @@ class Operations:
 
     async def _apply(self, stored: Stored, change: changes.Change) -> None:
         for record in change.records:
-            await self._backend.history.create(record, ttl=self._retention(record))
+            if is_kept(change.job, record):
+                await self._backend.history.create(record, ttl=self._retention(record))
+            await self._herald.tell(change.job.spec, record)
         revision = await self._write(change.job, expected=stored.revision)
         if change.job.status.plan.due is None:
             await self._tidy(change.job, revision)

@@ -29,6 +29,9 @@ class Server(Protocol):
     async def put_delivery(self, job: str, data: bytes) -> None:
         """Put bytes among the deliveries of the default queue."""
 
+    async def put_notice(self, key: str, data: bytes) -> None:
+        """Put bytes among the notices."""
+
 
 class MemoryServer:
     """The memory backend, by way of its streams."""
@@ -48,6 +51,9 @@ class MemoryServer:
 
     async def put_delivery(self, job: str, data: bytes) -> None:
         self.backend.streams.hints.append(f"scheduler.delivery.{QUEUE}.plan.{job}", data)
+
+    async def put_notice(self, key: str, data: bytes) -> None:
+        self.backend.streams.hints.append(f"scheduler.webhook.{key}", data)
 
 
 class JetStreamServer:
@@ -74,3 +80,6 @@ class JetStreamServer:
 
     async def put_delivery(self, job: str, data: bytes) -> None:
         await self._js.publish(f"{self._names.prefix}.delivery.{QUEUE}.plan.{job}", data)
+
+    async def put_notice(self, key: str, data: bytes) -> None:
+        await self._js.publish(self._names.notice(key), data)
