@@ -82,17 +82,21 @@ class Notice:
         return f"{self.id}.{digest}"
 
 
+def problem_of_secret(name: str) -> str | None:
+    """Say why a text is no name of a secret, if that is so; the text is not repeated: it may be the secret."""
+    if name.startswith(SECRETS) and name != SECRETS and name.isidentifier():
+        return None
+    return f"should be the name of an environment variable that begins with {SECRETS}, never the secret itself"
+
+
 def check(webhook: Webhook, *, field: str = "webhook") -> None:
     """Raise InvalidJob with the field if nothing could ever be sent there."""
     problem = problem_of_url(webhook.url)
     if problem is not None:
         raise InvalidJob(problem, field=f"{field}.url")
-    name = webhook.secret
-    if name is not None and (not name.startswith(SECRETS) or name == SECRETS or not name.isidentifier()):
-        raise InvalidJob(
-            f"it names an environment variable that begins with {SECRETS}, and is never the secret itself",
-            field=f"{field}.secret",
-        )
+    problem = None if webhook.secret is None else problem_of_secret(webhook.secret)
+    if problem is not None:
+        raise InvalidJob(problem, field=f"{field}.secret")
     for index, status in enumerate(webhook.statuses):
         if status is ExecutionStatus.PLANNED:
             raise InvalidJob("`planned` is never told: leave it out", field=f"{field}.statuses.{index}")

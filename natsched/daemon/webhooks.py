@@ -196,4 +196,7 @@ class Courier:
 
 def _host(notice: Notice) -> str:
     """Return what of the URL may be told: the rest may hold a secret."""
-    return urlsplit(notice.url).hostname or ""
+    try:
+        return urlsplit(notice.url).hostname or ""
+    except ValueError:
+        return ""
