@@ -2,13 +2,18 @@
 
 import hashlib
 import hmac
+import json
+import re
+import time
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from natsched.core.documents import decode_record
 from natsched.core.endings import is_told
 from natsched.core.executions import FINAL, TRANSITIONS, Event, ExecutionStatus
 from natsched.core.jobs import JobId
@@ -93,10 +98,25 @@ def test_delays_grow_within_their_limits(attempts: int) -> None:
 # Named cases
 
 
-def test_a_signature_as_the_documentation_has_it() -> None:
-    assert signature("s3cret", b'{"id":"x"}', 1767225600) == (
-        "t=1767225600,v1=" + hmac.new(b"s3cret", b'1767225600.{"id":"x"}', "sha256").hexdigest()
-    )
+def test_notices_of_version_1_are_made_of_a_record_and_read_today_as_they_were() -> None:
+    golden = Path(__file__).parent / "golden"
+    data = (golden / "notice.v1.json").read_bytes()
+    record = decode_record((golden / "record-run.v1.json").read_bytes())
+    (notice,) = notices(record, Webhook(url="https://host/hook", secret="NATSCHED_SECRET_HOOK"), ())
+    assert json.loads(encode_notice(notice)) == json.loads(data)
+    assert decode_notice(data) == notice
+
+
+def test_the_documentation_verifies_signatures() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text(encoding="utf-8")
+    (code,) = (block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "def is_genuine" in block)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    body, now = b'{"id":"x"}', int(time.time())
+    assert names["is_genuine"]("s3cret", signature("s3cret", body, now), body)
+    assert not names["is_genuine"]("another", signature("s3cret", body, now), body)
+    assert not names["is_genuine"]("s3cret", signature("s3cret", body, now), body + b" ")
+    assert not names["is_genuine"]("s3cret", signature("s3cret", body, now - 3600), body)
 
 
 @pytest.mark.parametrize(
