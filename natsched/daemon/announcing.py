@@ -14,7 +14,7 @@ from natsched.core.executions import Record
 from natsched.core.jobs import Spec
 from natsched.errors import Unavailable
 from natsched.logs import get_logger
-from natsched.protocol.telling import Herald
+from natsched.protocol.heralding import Herald
 
 _PAUSE: Final = 0.25
 _LONGEST_PAUSE: Final = 5.0

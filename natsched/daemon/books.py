@@ -20,9 +20,9 @@ from natsched.daemon.recalling import Recall
 from natsched.errors import BackendError, Conflict, Unavailable
 from natsched.logs import get_logger
 from natsched.ports import Backend
+from natsched.protocol.heralding import Herald
 from natsched.protocol.hinting import Hinter
 from natsched.protocol.retrying import retrying
-from natsched.protocol.telling import Herald
 from natsched.protocol.writing import write_job
 
 T = TypeVar("T")

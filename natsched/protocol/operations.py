@@ -24,9 +24,9 @@ from natsched.core.schedules import Schedule
 from natsched.core.webhooks import Subscription
 from natsched.errors import Conflict, DocumentError, JobExists, JobNotFound, Unavailable
 from natsched.ports import Backend
+from natsched.protocol.heralding import Herald
 from natsched.protocol.hinting import Hinter
 from natsched.protocol.retrying import Retry, retrying
-from natsched.protocol.telling import Herald
 from natsched.protocol.writing import write_job
 
 T = TypeVar("T")

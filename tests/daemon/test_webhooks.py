@@ -20,7 +20,7 @@ from natsched.daemon.books import Books
 from natsched.daemon.events import NoticeDropped
 from natsched.daemon.options import WebhookOptions
 from natsched.errors import Unavailable
-from natsched.protocol.telling import Herald
+from natsched.protocol.heralding import Herald
 from natsched.targets.posting import PostFailed
 from tests.daemon.harness import Member, World, in_a_world
 
