@@ -33,6 +33,7 @@ from natsched.errors import (
 )
 from natsched.protocol.operations import Ensured
 from natsched.targets.context import Context
+from natsched.targets.hooks import HookEvent
 from natsched.targets.registry import Registry
 from natsched.targets.signals import Abort, Retry
 
@@ -52,6 +53,7 @@ __all__ = [
     "ExecutionHandle",
     "ExecutionStatus",
     "HandlerError",
+    "HookEvent",
     "Http",
     "Interval",
     "InvalidJob",

@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 from natsched.core.executions import Record
 from natsched.core.hints import Hint, Pending
 from natsched.core.jobs import ExecutionId, Job, JobId, LeaseId, Stored
+from natsched.core.webhooks import Notice
 
 
 class JobStore(Protocol):
@@ -115,6 +116,35 @@ class Intake(Protocol):
     async def receive(self) -> Sequence[Delivery]:
         """Wait for deliveries and return those that are there, at least one. Outages are waited out."""
         ...
+
+
+class Outbox(Protocol):
+    """The notices of status changes that are still to be sent."""
+
+    async def put(self, notice: Notice) -> None:
+        """Store a notice until it is sent; one of the same key within the window is not doubled."""
+        ...
+
+
+class NoticeDelivery(Protocol):
+    """A notice, handed to this replica; all else is as with `Delivery`."""
+
+    @property
+    def notice(self) -> Notice | None: ...
+    @property
+    def problem(self) -> str | None: ...
+    @property
+    def attempts(self) -> int: ...
+    def ack(self) -> None: ...
+    def nak(self, delay: timedelta | None = None) -> None: ...
+    def in_progress(self) -> None: ...
+
+
+class NoticeIntake(Protocol):
+    """The notices as they come to this replica; as `Intake`."""
+
+    def want(self, room: int) -> None: ...
+    async def receive(self) -> Sequence[NoticeDelivery]: ...
 
 
 class History(Protocol):
@@ -264,9 +294,15 @@ class Backend(Protocol):
     def locks(self) -> Locks: ...
     @property
     def messages(self) -> Messages: ...
+    @property
+    def outbox(self) -> Outbox: ...
 
     def intake(self, queue: str) -> AbstractAsyncContextManager[Intake]:
         """Open the deliveries of a queue; provisions the queue's consumer if it is missing."""
+        ...
+
+    def notices(self) -> AbstractAsyncContextManager[NoticeIntake]:
+        """Open the notices; provisions their consumer if it is missing."""
         ...
 
     async def server_time(self) -> datetime:
@@ -287,6 +323,9 @@ __all__ = [
     "Lock",
     "Locks",
     "Messages",
+    "NoticeDelivery",
+    "NoticeIntake",
+    "Outbox",
     "Pending",
     "Request",
     "Said",

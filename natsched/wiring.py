@@ -86,6 +86,7 @@ def topology_of(settings: Settings) -> Topology:
             stream=scheduler.stream_name,
             prefix=scheduler.subject_prefix,
             consumer=scheduler.consumer_name,
+            webhook_consumer=scheduler.webhook_consumer_name,
             jobs=scheduler.job_bucket,
             executions=scheduler.exec_bucket,
             locks=scheduler.lock_bucket,
@@ -132,6 +133,7 @@ def operations(opened: Opened, settings: Settings) -> Operations:
             history_retention=settings.history.retention,
             failures_retention=settings.history.failures_retention,
             budget=settings.scheduler.add_job_retry_budget,
+            webhooks=settings.webhooks.subscriptions(),
         ),
         random_bits,
     )

@@ -106,6 +106,10 @@ class What:
     auto_pause_after: Annotated[
         int | None, _option("--auto-pause-after", "N", "Pause after so many failures in a row.", _HOW)
     ] = None
+    webhook: Annotated[
+        str | None,
+        _option("--webhook", "URL|JSON", 'Told of each status: a URL, or {"url": ..., "statuses": ...}.', _HOW),
+    ] = None
 
 
 def definition(job: str, when: When, what: What) -> dict[str, Any]:
@@ -115,6 +119,8 @@ def definition(job: str, when: When, what: What) -> dict[str, Any]:
         table["payload"] = json_value(what.payload, field="--payload")
     if what.target is not None:
         table["target"] = json_value(what.target, field="--target")
+    if what.webhook is not None and what.webhook.lstrip().startswith("{"):
+        table["webhook"] = json_value(what.webhook, field="--webhook")
     if what.retry is not None:
         policy = json_value(what.retry, field="--retry")
         table["retry"] = {"max_attempts": policy} if isinstance(policy, int) else policy

@@ -9,6 +9,7 @@ from natsched.daemon.events import (
     HandedBack,
     HintDropped,
     LeaseLost,
+    NoticeDropped,
     Quarantined,
     Repaired,
     RunEnded,
@@ -53,7 +54,7 @@ class LogObserver:
         self._hourly = Seldom(clock, every=_HOUR)
         self._by_minute = Seldom(clock, every=_MINUTE)
 
-    def __call__(self, event: Event) -> None:
+    def __call__(self, event: Event) -> None:  # noqa: C901 - one case for each event
         match event:
             case RunStarted() | RunEnded() | RunLeftOut() if not self._runs:
                 pass
@@ -84,6 +85,8 @@ class LogObserver:
                 self._handed_back(event)
             case HintDropped():
                 log.debug("hint dropped", action="hint_dropped", job=event.job, reason=event.reason)
+            case NoticeDropped():
+                _notice_dropped(event)
             case Repaired():
                 log.info("repaired", action="repaired", job=event.job, reason=event.reason)
             case Swept():
@@ -121,6 +124,11 @@ def _run_ended(record: Record) -> None:
             log.warning(
                 "run failed", action="run_ended", **about, **{name: text for name, text in told.items() if text}
             )
+
+
+def _notice_dropped(event: NoticeDropped) -> None:
+    tell = log.debug if event.outdated else log.warning
+    tell("a status change is not told", action="notice_dropped", job=event.job, id=event.id, reason=event.reason)
 
 
 def _left_out(record: Record) -> None:

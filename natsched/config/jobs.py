@@ -14,6 +14,7 @@ from natsched.config.fields import Count, Name, Section, Text
 from natsched.config.problems import Problem, failure, invalid_values, unknown_key
 from natsched.config.render import shipped
 from natsched.config.sources import Layer, Origins, read_toml
+from natsched.config.webhooks import JobWebhook
 from natsched.core.backoff import MAX_ATTEMPTS, Backoff
 from natsched.core.chains import After, Ending
 from natsched.core.ids import job_id
@@ -149,6 +150,7 @@ class JobTable(ScheduleTable):
     max_crashes: Annotated[Count, Field(ge=0)] | None = None
     retry: RetryTable | None = None
     auto_pause_after: Annotated[Count, Field(ge=1)] | None = None
+    webhook: JobWebhook | None = None
 
 
 class JobsFile(Section):
@@ -202,6 +204,8 @@ def _job(table: Mapping[str, Any]) -> dict[str, Any]:
     given = {name: getattr(job, name) for name in OPTIONS if name in job.model_fields_set}
     if job.retry is not None:
         given["retry"] = _keys(job.retry)
+    if job.webhook is not None:
+        given["webhook"] = _keys(job.webhook)
     if job.target is not None:
         given["target"] = {"kind": job.target.kind, **_keys(job.target)}
     schedule = _schedule(job)

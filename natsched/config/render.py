@@ -54,7 +54,13 @@ def shipped(name: str) -> Path:
 
 def _tables(values: dict[str, Any]) -> dict[str, Any]:
     """Leave out what is not set, which TOML cannot say, and tables that are empty then."""
-    kept = {name: _tables(value) if isinstance(value, dict) else value for name, value in values.items()}
+    kept = {name: _value(value) for name, value in values.items()}
     return {
         name: value for name, value in kept.items() if value is not None and not (value == {} and values[name] != {})
     }
+
+
+def _value(value: Any) -> Any:  # noqa: ANN401 - any value of JSON
+    if isinstance(value, list):
+        return [_value(item) for item in value]
+    return _tables(value) if isinstance(value, dict) else value

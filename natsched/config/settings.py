@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from natsched.config.connection import Nats
 from natsched.config.durations import Duration, lasting
 from natsched.config.fields import App, Count, Key, Name, ReplicationFactor, Section, Text, Tokens
+from natsched.config.webhooks import Webhooks
 
 BUCKETS = ("job_bucket", "exec_bucket", "lock_bucket")
 
@@ -27,6 +28,7 @@ class Scheduler(Section):
     stream_name: Name = "SCHEDULER"
     subject_prefix: Tokens = "scheduler"
     consumer_name: Name = "scheduler-worker"
+    webhook_consumer_name: Name = "scheduler-webhooks"
     job_bucket: Name = "SCHEDULER_JOBS"
     exec_bucket: Name = "SCHEDULER_EXECUTIONS"
     lock_bucket: Name = "SCHEDULER_LOCKS"
@@ -121,8 +123,18 @@ class Settings(BaseSettings):
     queues: Queues = Field(default_factory=lambda: {"default": Queue()})
     history: History = History()
     targets: Targets = Targets()
+    webhooks: Webhooks = Webhooks()
     replica: Replica = Replica()
     logs: Logs = Logs()
+
+    @model_validator(mode="after")
+    def _check_consumers(self) -> Self:
+        name, own = self.scheduler.consumer_name, self.scheduler.webhook_consumer_name
+        if own == name or (own.startswith(f"{name}-") and own[len(name) + 1 :] in self.queues):
+            raise ValueError(
+                f'scheduler.webhook_consumer_name is "{own}", as a queue has its consumer called: take another name'
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(

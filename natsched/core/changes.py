@@ -100,7 +100,7 @@ def passed_on(job: Job, execution: ExecutionId, gone: Container[JobId]) -> Job:
 
 def retry(job: Job, records: Iterable[Record], now: datetime) -> Job:
     """Ask for one more attempt of an execution that has these records; the plan is not touched."""
-    last = _latest(records)
+    last = latest(records)
     execution = ExecutionId(last.execution)
     if last.uid != job.uid:
         raise InvalidJob(
@@ -115,7 +115,7 @@ def retry(job: Job, records: Iterable[Record], now: datetime) -> Job:
     return replace(job, status=replace(job.status, retries=retries, completed=None))
 
 
-def _latest(records: Iterable[Record]) -> Record:
+def latest(records: Iterable[Record]) -> Record:
     """Return the record of the last attempt; one that waited for another when it was cancelled, as cancelled."""
     by_attempt = sorted(records, key=lambda record: record.attempt)
     first, last = by_attempt[0], by_attempt[-1]

@@ -32,12 +32,15 @@ class Claim:
 class Settle:
     """Write `job` in place of what was read; nothing runs here. Then the hint has done its work.
 
-    `tell` are replicas that the write gives something to run.
+    `records` tell what does not run; those that the job's history keeps are created before the write. `finished` is
+    the record that an execution is finished from: whoever left it may have told nobody. `tell` are replicas that
+    the write gives something to run.
     """
 
     job: Job
     reason: str
     records: tuple[Record, ...] = ()
+    finished: Record | None = None
     tell: tuple[LeaseId, ...] = ()
 
 

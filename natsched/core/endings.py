@@ -1,7 +1,7 @@
 """How executions end: the record that is kept and the document that follows from it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pydantic import JsonValue
@@ -28,14 +28,21 @@ class Outcome:
     retry_at: datetime | None = None
     result: JsonValue = None
     check_in: CheckIn | None = None
+    hooks: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if self.hooks:
+            object.__setattr__(self, "hooks", {name: _sayable(text) for name, text in self.hooks.items()})
         if self.error is None and self.traceback is None:
             return
         for name in ("error", "traceback"):
             text: str | None = getattr(self, name)
             if text is not None:
-                object.__setattr__(self, name, text.encode(errors="backslashreplace").decode())
+                object.__setattr__(self, name, _sayable(text))
+
+
+def _sayable(text: str) -> str:
+    return text.encode(errors="backslashreplace").decode()
 
 
 def record_of(job: Job, execution: ExecutionId, entry: Running, outcome: Outcome, *, replica: str | None) -> Record:
@@ -63,6 +70,7 @@ def record_of(job: Job, execution: ExecutionId, entry: Running, outcome: Outcome
         result=outcome.result,
         check_in=outcome.check_in,
         cause=entry.cause,
+        hooks=outcome.hooks,
     )
 
 

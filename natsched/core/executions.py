@@ -5,15 +5,19 @@
 Every transition is in `TRANSITIONS`; a pair that is not there is illegal.
 """
 
+import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import AwareDatetime, ConfigDict, JsonValue
+from pydantic import AwareDatetime, ConfigDict, Field, JsonValue
 
 STORED: Final = ConfigDict(extra="forbid", ser_json_timedelta="float")
 """How stored values are read and written: an unknown field is an error, a duration is seconds."""
+
+UNLESS_EMPTY: Final = Field(exclude_if=operator.not_)
+"""For a field that is younger than version 1: a replica that does not know it reads documents that do not use it."""
 
 
 class ExecutionStatus(StrEnum):
@@ -142,7 +146,8 @@ class Record:
     where `number` is only a lower bound. `due` is the planned instant, `started_at` and `ended_at` are by the
     server's clock. `retry_at` is when the next attempt starts. `payload` is that of a run that was asked for by
     hand, where the run had one of its own. `result` is what the handler returned, or the target's answer; `check_in`
-    what it said last while it ran; `cause` the end that it ran after.
+    what it said last while it ran; `cause` the end that it ran after. `hooks` are the errors of its hooks by their
+    names, which are not the run's own.
     """
 
     __pydantic_config__ = STORED
@@ -174,6 +179,7 @@ class Record:
     result: JsonValue = None
     check_in: CheckIn | None = None
     cause: Cause | None = None
+    hooks: Annotated[Mapping[str, str], UNLESS_EMPTY] = field(default_factory=dict)
 
     @property
     def did_not_run(self) -> bool:

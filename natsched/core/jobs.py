@@ -1,6 +1,5 @@
 """A job's document: what was asked (`Spec`), what is (`Status`), and the one next run it plans."""
 
-import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -10,9 +9,10 @@ from pydantic import AwareDatetime, Field, JsonValue
 
 from natsched.core.backoff import RetryPolicy
 from natsched.core.chains import After
-from natsched.core.executions import STORED, Cause, ExecutionStatus
+from natsched.core.executions import STORED, UNLESS_EMPTY, Cause, ExecutionStatus
 from natsched.core.schedules import Interval, Schedule
 from natsched.core.targets import Target
+from natsched.core.webhooks import Webhook
 
 JobId = NewType("JobId", str)
 ExecutionId = NewType("ExecutionId", str)
@@ -26,12 +26,9 @@ CatchUp: TypeAlias = Literal["latest", "earliest", "none", "all"]
 HistoryMode: TypeAlias = Literal["all", "failures", "none"]
 JobState: TypeAlias = Literal["active", "paused", "completed"]
 
-UNLESS_EMPTY: Final = Field(exclude_if=operator.not_)
-"""For a field that is younger than version 1: a replica that does not know it reads documents that do not use it."""
-
 
 def _unless(default: object) -> Any:  # noqa: ANN401 - pydantic's own type
-    """Say the same of a field whose default is not empty."""
+    """Say what `UNLESS_EMPTY` says of a field whose default is not empty."""
     return Field(exclude_if=lambda value: value == default)
 
 
@@ -52,7 +49,7 @@ class Spec:
     (after the due, for all of the execution) are seconds. A job is paused, from `paused_since`, while `active` is
     false and `paused_until` (if any) lies ahead; `pause_reason` says why. After `auto_pause_after` failures in a
     row it pauses itself. With `scope` "all" every replica of the queue runs it, with `primary_only` the primary one
-    alone. Of the jobs with one `concurrency_key` one runs at a time.
+    alone. Of the jobs with one `concurrency_key` one runs at a time. The `webhook` is told of status changes.
     """
 
     __pydantic_config__ = STORED
@@ -86,6 +83,7 @@ class Spec:
     paused_until: AwareDatetime | None = None
     pause_reason: str | None = None
     paused_since: AwareDatetime | None = None
+    webhook: Webhook | None = None
 
     def is_active(self, now: datetime) -> bool:
         return self.active or (self.paused_until is not None and self.paused_until <= now)

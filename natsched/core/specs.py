@@ -27,6 +27,8 @@ from natsched.core.planning import History
 from natsched.core.schedules import Cron, Interval, Once, Schedule
 from natsched.core.targets import Target
 from natsched.core.targets import check as check_target
+from natsched.core.webhooks import Webhook
+from natsched.core.webhooks import check as check_webhook
 from natsched.errors import InvalidJob
 
 _NOT_ASKED: Final = frozenset({"schedule", *get_type_hints(History)})
@@ -53,7 +55,8 @@ class JobOptions(TypedDict, total=False):
     it one runs at a time. `catch_up_limit`: how many missed runs `all` makes up for at most. `catch_up_window`: how
     old a missed run may be to be made up for. `max_crashes`: how many replicas may die on one execution before it
     is given up. `retry`: a `RetryPolicy` or its fields. `auto_pause_after`: how many executions in a row may fail
-    for good before the job pauses itself.
+    for good before the job pauses itself. `webhook`: a URL, a `Webhook` or its fields, that is told of each status
+    change.
     """
 
     handler: str | None
@@ -78,6 +81,7 @@ class JobOptions(TypedDict, total=False):
     max_crashes: int
     retry: RetryPolicy | Mapping[str, Any] | None
     auto_pause_after: int | None
+    webhook: Webhook | Mapping[str, Any] | str | None
 
 
 def make_spec(schedule: Schedule, *, anchor: datetime, **options: Unpack[JobOptions]) -> Spec:
@@ -101,12 +105,16 @@ def make_spec(schedule: Schedule, *, anchor: datetime, **options: Unpack[JobOpti
             values[name] = values[name].total_seconds()
     if isinstance(values.get("target"), Target):
         values["target"] = {item.name: getattr(values["target"], item.name) for item in fields(values["target"])}
+    if isinstance(values.get("webhook"), str):
+        values["webhook"] = {"url": values["webhook"]}
     try:
         spec = _specs.validate_python({"schedule": schedule, "anchor": anchor, **values}, strict=False)
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False)[0]
         raise InvalidJob(first["msg"], field=".".join(str(part) for part in first["loc"])) from error
     _check(spec)
+    if spec.webhook is not None:
+        check_webhook(spec.webhook)
     return spec
 
 

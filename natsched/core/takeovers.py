@@ -37,7 +37,7 @@ def decide_running(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
             error=record.error,
             retry_at=record.retry_at,
         )
-        return Settle(job=finish(job, execution, outcome), reason="finished from its record")
+        return Settle(job=finish(job, execution, outcome), reason="finished from its record", finished=record)
     return _take_over(job, execution, facts)
 
 

@@ -137,14 +137,22 @@ def _check_shell(target: Shell) -> None:
         raise InvalidJob(f"{target.grace} s is out of range: take 0 to {LONGEST_GRACE:g}", field="target.grace")
 
 
-def _check_http(target: Http) -> None:
+def problem_of_url(url: str) -> str | None:
+    """Say why nothing can be sent to a URL, if that is so."""
     try:
-        parts = urlsplit(target.url)
+        parts = urlsplit(url)
         is_url = parts.scheme in {"http", "https"} and bool(parts.hostname)
     except ValueError:
         is_url = False
-    if not is_url or not target.url.isprintable() or " " in target.url:
-        raise InvalidJob(f"{target.url!r} is no URL: write it like https://host/path", field="target.url")
+    if is_url and url.isprintable() and " " not in url:
+        return None
+    return f"{url!r} is no URL: write it like https://host/path"
+
+
+def _check_http(target: Http) -> None:
+    problem = problem_of_url(target.url)
+    if problem is not None:
+        raise InvalidJob(problem, field="target.url")
     if target.method not in METHODS:
         raise InvalidJob(f"{target.method!r} is none of {', '.join(METHODS)}", field="target.method")
     _check_headers(target.headers)

@@ -1,23 +1,25 @@
-"""Keeping the books: the writes that claim, settle and finish, each with the records and hints it owes."""
+"""Keeping the books: the writes that claim, settle and finish, each with the records, notices and hints it owes."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
 
 from natsched.clock import Clock
 from natsched.core.changes import ttl_of
 from natsched.core.endings import Outcome, finish, holds, is_kept, record_of, release
-from natsched.core.executions import FAILURES, ExecutionStatus, Record
+from natsched.core.executions import FAILURES, Event, ExecutionStatus, Record, advance
 from natsched.core.hints import Hint
 from natsched.core.jobs import ExecutionId, Job, Running
 from natsched.core.owed import freed, owed
+from natsched.daemon.announcing import Announcements
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.owing import Debts
 from natsched.daemon.recalling import Recall
 from natsched.errors import BackendError, Conflict, Unavailable
 from natsched.logs import get_logger
 from natsched.ports import Backend
+from natsched.protocol.heralding import Herald
 from natsched.protocol.hinting import Hinter
 from natsched.protocol.retrying import retrying
 from natsched.protocol.writing import write_job
@@ -37,6 +39,8 @@ class Books:
         self.recall = Recall(options.prefetch)
         self._hinter = Hinter(backend.hints, clock, lead=options.lead)
         self.debts = Debts(self._hinter, clock, limit=options.prefetch)
+        self._herald = Herald(backend.outbox, options.webhooks.subscriptions)
+        self.announcements = Announcements(self._herald, clock, limit=options.prefetch)
 
     async def write(self, job: Job, *, expected: int) -> int:
         """Write a document by compare-and-set, with a lost answer found out."""
@@ -52,11 +56,31 @@ class Books:
         return revision
 
     async def keep(self, job: Job, *records: Record) -> None:
-        """Create those records that the job's history keeps; one that is there already stays."""
+        """Create the records that the job's history keeps, and tell of all; one that is there already stays."""
         for record in records:
-            if not is_kept(job, record):
-                continue
-            await self._again(partial(self._backend.history.create, record, ttl=self._retention(record.status)))
+            if is_kept(job, record):
+                await self._again(partial(self._backend.history.create, record, ttl=self._retention(record.status)))
+            await self.tell(job, record)
+
+    async def tell(self, job: Job, record: Record) -> None:
+        """Tell the webhooks of a change, if there are any."""
+        if self._herald.is_wanted(job.spec):
+            await self._again(partial(self._herald.tell, job.spec, record))
+
+    def announce(
+        self, job: Job, execution: ExecutionId, entry: Running, start: datetime, former: Running | None = None
+    ) -> None:
+        """Tell the webhooks in passing that an execution runs, and of the `former` holder that died on it, if any."""
+        if not self._herald.is_wanted(job.spec):
+            return
+        now = self._clock.now()
+        if former is not None and former.lease is not None:
+            status = advance(ExecutionStatus.RUNNING, Event.HOLDER_DIED)
+            died = Outcome(status=status, started_at=None, ended_at=now, reason="its replica died")
+            self.announcements.add(job.spec, record_of(job, execution, former, died, replica=None))
+        runs = Outcome(status=ExecutionStatus.RUNNING, started_at=None, ended_at=max(now, start))
+        record = record_of(job, execution, entry, runs, replica=self._options.name)
+        self.announcements.add(job.spec, record)
 
     async def owe(self, hint: Hint | None) -> None:
         """Publish a hint that a document is owed; without an answer it is tried again in passing."""
@@ -88,8 +112,8 @@ class Books:
     ) -> Record | None:
         """Record an attempt that ended and take it out of the document; None if it is no longer this replica's.
 
-        The record comes first, so that whoever finds the execution abandoned can finish from it. Unless its end is
-        `awaited` in this replica, who waits elsewhere is woken.
+        The record comes first, so that whoever finds the execution abandoned can finish from it; then the notice,
+        so that the same one tells it again. Unless its end is `awaited` in this replica, others that wait are woken.
         """
         assert entry.lease is not None
         record = record_of(job, execution, entry, outcome, replica=self._options.name)

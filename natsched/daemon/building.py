@@ -2,7 +2,7 @@
 
 from natsched.config import Settings
 from natsched.daemon.events import Observer
-from natsched.daemon.options import ReplicaOptions
+from natsched.daemon.options import ReplicaOptions, WebhookOptions
 from natsched.daemon.replica import Replica
 from natsched.protocol.retrying import Retry
 from natsched.targets.options import TargetOptions
@@ -30,6 +30,12 @@ def options_of(settings: Settings) -> ReplicaOptions:
         targets=TargetOptions(
             shell=settings.targets.shell.enabled,
             environment=settings.targets.shell.environment,
+        ),
+        webhooks=WebhookOptions(
+            subscriptions=settings.webhooks.subscriptions(),
+            give_up_after=settings.webhooks.give_up_after,
+            timeout=settings.webhooks.timeout,
+            concurrency=settings.webhooks.concurrency,
         ),
         publish_retry=Retry(
             attempts=scheduler.publish_retry.attempts,

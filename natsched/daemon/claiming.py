@@ -107,6 +107,8 @@ class Claimer:
             won = await self._win(stored, claim)
             if won is None:
                 return False
+            former = stored.job.status.running.get(claim.execution) if isinstance(stored.job, Job) else None
+            self._books.announce(claim.job, claim.execution, claim.running, claim.start, former)
             await self._run(held, claim, active, handler, *won)
             return True
         finally:
@@ -134,6 +136,7 @@ class Claimer:
             return
         active = self._begin(job, execution, entry, task)
         start = start_of_running(job, entry)
+        self._books.announce(job, execution, entry, start)
         try:
             await slots.acquire(priority=job.spec.priority)
             try:

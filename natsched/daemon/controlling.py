@@ -23,6 +23,7 @@ from natsched.logs import get_logger
 from natsched.ports import Locks
 from natsched.protocol.telling import CHECK_IN, note
 from natsched.targets.control import Control
+from natsched.targets.hooking import HookedRun
 
 LIFE: Final = timedelta(days=7)
 """How long what a run said is kept after its last word, unless it ends before."""
@@ -84,11 +85,7 @@ class Notes:
 
 
 class RunControl(Control):
-    """One run's side.
-
-    `was_seen` once its handler has looked and knows that it is to end; with `has_deadline` its time limit is an
-    instant, which no pause puts off.
-    """
+    """One run's side; with `has_deadline` its time limit is an instant, which no pause puts off."""
 
     def __init__(self, notes: Notes, job: JobId, execution: ExecutionId, *, paused: bool) -> None:
         super().__init__()
@@ -98,7 +95,7 @@ class RunControl(Control):
         self._go_on: anyio.Event | None = anyio.Event() if paused else None
         self._stopped = False
         self._has_data = False
-        self.was_seen = False
+        self.hooks: HookedRun | None = None
         self.has_deadline = False
         self.last: CheckIn | None = None
 
@@ -127,6 +124,8 @@ class RunControl(Control):
 
     async def _wait(self, go_on: anyio.Event) -> None:
         """Wait, and let the time limit wait as well."""
+        if self.hooks is not None:
+            await self.hooks.tell("on_pause")
         began, limit = anyio.current_time(), None if self.has_deadline else self.limit
         until = math.inf if limit is None else limit.deadline
         if limit is not None:
@@ -136,6 +135,8 @@ class RunControl(Control):
         finally:
             if limit is not None:
                 limit.deadline = until + anyio.current_time() - began
+        if self.hooks is not None and not self._stopped:
+            await self.hooks.tell("on_resume")
 
     def check_in(self, text: str, data: JsonValue) -> None:
         check_payload(data, field="data")

@@ -84,6 +84,16 @@ class LeaseLost:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeDropped:
+    """A status change is not sent to a webhook any more: it was tried for too long, or is outdated."""
+
+    job: str
+    id: str
+    reason: str
+    outdated: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ZonesDiffer:
     """Replicas work with different versions of the zone data: they may disagree on instants. By version: who."""
 
@@ -100,6 +110,7 @@ Event: TypeAlias = (
     | Quarantined
     | Swept
     | LeaseLost
+    | NoticeDropped
     | ZonesDiffer
 )
 Observer: TypeAlias = Callable[[Event], None]

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from types import TracebackType
 from typing import Final, Literal, TypeAlias
 
@@ -19,6 +20,7 @@ from natsched.daemon.leasing import Leaseholder
 from natsched.targets.calling import Caller, Ended
 from natsched.targets.context import Context
 from natsched.targets.finding import Targets
+from natsched.targets.hooking import HookedRun
 from natsched.targets.registry import Handler, is_async
 
 StopReason: TypeAlias = Literal["shutdown", "lease lost", "cancelled"]
@@ -52,6 +54,7 @@ class Active:
     why: str | None = None
     _asked: bool = False
     started_at: datetime | None = None
+    hooks: HookedRun | None = None
     followers: list[Callable[[], None]] = field(default_factory=list)
     """What to call when it is over, whatever its end."""
 
@@ -124,6 +127,14 @@ class Executor:
         self, active: Active, handler: Handler, job: Job, entry: Running, start: datetime
     ) -> Outcome | None:
         """Run and return the outcome; None if this replica may not go on with it."""
+        outcome = await self._execute(active, handler, job, entry, start)
+        if outcome is None or active.hooks is None or not active.hooks.errors:
+            return outcome
+        return replace(outcome, hooks=active.hooks.errors)
+
+    async def _execute(
+        self, active: Active, handler: Handler, job: Job, entry: Running, start: datetime
+    ) -> Outcome | None:
         with active:
             if active.stopped is None:
                 await self._wait(start)
@@ -153,7 +164,13 @@ class Executor:
         self._observe(
             RunStarted(job=job.id, execution=active.execution, attempt=entry.attempt, due=entry.due, lag=lag)
         )
-        ended = await self._call(active, handler, context, allowed)
+        hooks = self._targets.hooks_of(job.id)
+        if hooks:
+            active.hooks = active.control.hooks = HookedRun(hooks, self._caller, context)
+            call = partial(self._call, active, handler, context, allowed)
+            ended = await active.hooks.run(call, lambda: active.why or active.stopped)
+        else:
+            ended = await self._call(active, handler, context, allowed)
         outcome = self._outcome(active, ended, started_at)
         if ended.status is ExecutionStatus.OK:
             return outcome
@@ -170,7 +187,7 @@ class Executor:
     async def _call(self, active: Active, handler: Handler, context: Context, allowed: Allowance) -> Ended:
         active.control.has_deadline = allowed.is_cut
         try:
-            ended = await self._caller.call(handler, context, timeout=allowed.seconds)
+            ended = await self._caller.call(handler, context, timeout=allowed.seconds, control=active.control)
         except asyncio.CancelledError:
             if active.task.cancelling():
                 raise

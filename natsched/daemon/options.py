@@ -4,8 +4,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from natsched.core.webhooks import Subscription
 from natsched.protocol.retrying import Retry
 from natsched.targets.options import TargetOptions
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookOptions:
+    """Who is told of all jobs, and how notices are delivered: for how long, within what, how many at once."""
+
+    subscriptions: tuple[Subscription, ...] = ()
+    give_up_after: timedelta = timedelta(days=1)
+    timeout: timedelta = timedelta(seconds=10)
+    concurrency: int = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,4 +43,5 @@ class ReplicaOptions:
     failures_retention: timedelta = timedelta(days=30)
     thread_limit: int = 40
     targets: TargetOptions = field(default_factory=TargetOptions)
+    webhooks: WebhookOptions = field(default_factory=WebhookOptions)
     publish_retry: Retry = field(default_factory=Retry)

@@ -28,10 +28,12 @@ from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.reconciling import Reconciler
 from natsched.daemon.settling import Settler
 from natsched.daemon.timekeeping import Timekeeper
+from natsched.daemon.webhooks import Courier, Poster
 from natsched.logs import get_logger
 from natsched.ports import Backend, Delivery, Intake
 from natsched.protocol.operations import Operations
 from natsched.targets.finding import Targets
+from natsched.targets.posting import HttpPoster
 from natsched.targets.registry import Registry
 
 _RESTART_PAUSE: Final = 1.0
@@ -52,6 +54,8 @@ class Replica:
         operations: Operations,
         random: Callable[[], int],
         observers: tuple[Observer, ...] = (),
+        *,
+        poster: Poster | None = None,
     ) -> None:
         self._backend = backend
         self._clock = clock
@@ -107,6 +111,9 @@ class Replica:
             Settler(backend.locks, self._books, operations.chains, self._observe),
             self._observe,
         )
+        self._courier = Courier(
+            backend, clock, options.webhooks, poster or HttpPoster(), self._observe, ack_wait=options.ack_wait
+        )
 
     def stop(self) -> None:
         """Begin to stop; said a second time: stop at once."""
@@ -123,6 +130,8 @@ class Replica:
             services.start_soon(self._supervise, "keep the deliveries", self._keeper.run)
             services.start_soon(self._supervise, "pay what is owed", self._books.debts.run)
             services.start_soon(self._supervise, "write what runs say", self._notes.run)
+            services.start_soon(self._supervise, "announce", self._books.announcements.run)
+            services.start_soon(self._supervise, "deliver notices", self._courier.run)
             await self._ensure_declared()
             async with asyncio.TaskGroup() as runs:
                 services.start_soon(self._supervise, "listen", lambda: self._listener.run(runs))
@@ -140,6 +149,7 @@ class Replica:
                 services.start_soon(self._stop_in_time)
             await self._leaseholder.give_up()
             await self._targets.close()
+            await self._courier.drain()
             services.cancel_scope.cancel()
 
     async def _stop_in_time(self) -> None:

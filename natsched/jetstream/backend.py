@@ -11,11 +11,12 @@ from natsched.jetstream.connection import Connection
 from natsched.jetstream.hints import HintMessages
 from natsched.jetstream.history import HistoryBucket
 from natsched.jetstream.inbox import Inbox
-from natsched.jetstream.intake import QueueIntake
+from natsched.jetstream.intake import ConsumerIntake, QueueDelivery, QueueIntake
 from natsched.jetstream.jobs import JobBucket
 from natsched.jetstream.locks import LockBucket
 from natsched.jetstream.messages import PlainMessages
 from natsched.jetstream.naming import Names
+from natsched.jetstream.outbox import NoticeDelivery, OutboxMessages
 from natsched.jetstream.publisher import Publisher
 from natsched.jetstream.requests import Requests
 
@@ -23,8 +24,8 @@ from natsched.jetstream.requests import Requests
 class JetStreamBackend:
     """`ports.Backend` over JetStream, to be entered while the connection stands.
 
-    `ensure_consumer` makes the durable consumer of a queue if it is missing. Without it the consumer has to be
-    there, and one that is deleted is not made again.
+    `ensure_consumer` makes the durable consumer of a queue, or for None that of the notices, if it is missing.
+    Without it the consumer has to be there, and one that is deleted is not made again.
     """
 
     def __init__(
@@ -32,7 +33,7 @@ class JetStreamBackend:
         connection: Connection,
         names: Names,
         *,
-        ensure_consumer: Callable[[str], Awaitable[object]] | None = None,
+        ensure_consumer: Callable[[str | None], Awaitable[object]] | None = None,
     ) -> None:
         self._connection = connection
         self._names = names
@@ -48,6 +49,7 @@ class JetStreamBackend:
         )
         self.locks: Final = LockBucket(Bucket(names.locks, names, publisher, requests), connection, requests)
         self.messages: Final = PlainMessages(connection, inbox, names)
+        self.outbox: Final = OutboxMessages(names, publisher)
         self._forget: Callable[[], None]
         self._forget_denials: Callable[[], None]
 
@@ -68,13 +70,25 @@ class JetStreamBackend:
 
     @asynccontextmanager
     async def intake(self, queue: str) -> AsyncIterator[QueueIntake]:
+        ensure = await self._ensured(queue)
+        consumer = self._names.consumer_of(queue)
+        async with ConsumerIntake(self._connection, self._names, consumer, ensure, QueueDelivery).opened() as intake:
+            yield intake
+
+    @asynccontextmanager
+    async def notices(self) -> AsyncIterator[ConsumerIntake[NoticeDelivery]]:
+        ensure = await self._ensured(None)
+        consumer = self._names.webhook_consumer
+        async with ConsumerIntake(self._connection, self._names, consumer, ensure, NoticeDelivery).opened() as intake:
+            yield intake
+
+    async def _ensured(self, queue: str | None) -> Callable[[], Awaitable[None]]:
         async def ensure() -> None:
             if self._ensure_consumer is not None:
                 await self._ensure_consumer(queue)
 
         await ensure()
-        async with QueueIntake(self._connection, self._names, queue, ensure).opened() as intake:
-            yield intake
+        return ensure
 
     async def server_time(self) -> datetime:
         """Ask the leader of the stream with the hints: it is its clock that schedules are fired by."""

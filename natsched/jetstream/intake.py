@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Final
+from typing import Final, Generic, Self, TypeAlias, TypeVar
 
 from natsched.core.hints import Hint
 from natsched.errors import DocumentError
@@ -28,14 +28,14 @@ _V1_TOKENS: Final = 9
 _MICROSECOND: Final = timedelta(microseconds=1)
 
 
-class QueueDelivery:
-    """`ports.Delivery` of a message; what it holds is read when it is asked for.
+class PulledDelivery:
+    """A message that is handed out until it is answered for; what it holds is read when it is asked for.
 
     Its answers are sent without an acknowledgement of their own. A lost one is harmless: the server delivers
     again.
     """
 
-    __slots__ = ("_client", "_data", "_hint", "_names", "_problem", "_reply", "_subject", "attempts", "seq")
+    __slots__ = ("_client", "_data", "_names", "_problem", "_reply", "_subject", "attempts", "seq")
 
     def __init__(self, subject: bytes, reply: bytes, data: bytes, names: Names, client: WireClient) -> None:
         self._subject = subject
@@ -44,21 +44,7 @@ class QueueDelivery:
         self._names = names
         self._client = client
         self.attempts, self.seq, _ = ack_numbers(reply)
-        self._hint: Hint | None = None
         self._problem: str | None = None
-
-    @property
-    def hint(self) -> Hint | None:
-        if self._hint is None and self._problem is None:
-            try:
-                self._hint = read_hint(self._subject.decode(), self._data, self._names)
-            except DocumentError as error:
-                self._problem = error.message
-        return self._hint
-
-    @property
-    def problem(self) -> str | None:
-        return None if self.hint is not None else self._problem
 
     def ack(self) -> None:
         self._say(_ACK)
@@ -77,31 +63,63 @@ class QueueDelivery:
             _log.debug("an answer was lost", action="answer_lost", error=str(translate(error)))
 
 
-class QueueIntake:
-    """`ports.Intake` of one queue's consumer; what nobody received when it closes is handed back."""
+class QueueDelivery(PulledDelivery):
+    """`ports.Delivery` of a message."""
+
+    __slots__ = ("_hint",)
+
+    def __init__(self, subject: bytes, reply: bytes, data: bytes, names: Names, client: WireClient) -> None:
+        super().__init__(subject, reply, data, names, client)
+        self._hint: Hint | None = None
+
+    @property
+    def hint(self) -> Hint | None:
+        if self._hint is None and self._problem is None:
+            try:
+                self._hint = read_hint(self._subject.decode(), self._data, self._names)
+            except DocumentError as error:
+                self._problem = error.message
+        return self._hint
+
+    @property
+    def problem(self) -> str | None:
+        return None if self.hint is not None else self._problem
+
+
+D = TypeVar("D", bound=PulledDelivery)
+
+
+class ConsumerIntake(Generic[D]):
+    """`ports.Intake` of one consumer; what nobody received when it closes is handed back."""
 
     def __init__(
-        self, connection: Connection, names: Names, queue: str, ensure: Callable[[], Awaitable[None]]
+        self,
+        connection: Connection,
+        names: Names,
+        consumer: str,
+        ensure: Callable[[], Awaitable[None]],
+        delivery: Callable[[bytes, bytes, bytes, Names, WireClient], D],
     ) -> None:
-        subject = f"{names.api}.CONSUMER.MSG.NEXT.{names.stream}.{names.consumer_of(queue)}"
+        subject = f"{names.api}.CONSUMER.MSG.NEXT.{names.stream}.{consumer}"
         self._names = names
+        self._delivery = delivery
         self._ensure = ensure
         self._client = connection.nc
         self._puller = Puller(connection, subject, self._take, self._recover, expires=EXPIRES, heartbeat=_HEARTBEAT)
-        self._arrived: list[QueueDelivery] = []
+        self._arrived: list[D] = []
         self._some = asyncio.Event()
 
     def want(self, room: int) -> None:
         self._puller.want(max(room - len(self._arrived), 0))
 
-    async def receive(self) -> Sequence[QueueDelivery]:
+    async def receive(self) -> Sequence[D]:
         await self._some.wait()
         self._some.clear()
         arrived, self._arrived = self._arrived, []
         return arrived
 
     @asynccontextmanager
-    async def opened(self) -> AsyncIterator["QueueIntake"]:
+    async def opened(self) -> AsyncIterator[Self]:
         """Pull while the context is entered."""
         try:
             async with self._puller.pulling():
@@ -112,12 +130,15 @@ class QueueIntake:
             self._arrived = []
 
     def _take(self, subject: bytes, reply: bytes, data: bytes, _headers: bytes) -> None:
-        self._arrived.append(QueueDelivery(subject, reply, data, self._names, self._client))
+        self._arrived.append(self._delivery(subject, reply, data, self._names, self._client))
         self._some.set()
 
     async def _recover(self, loss: Loss) -> None:
         if loss is Loss.GONE:
             await self._ensure()
+
+
+QueueIntake: TypeAlias = ConsumerIntake[QueueDelivery]
 
 
 def ack_numbers(reply: bytes) -> tuple[int, int, int]:

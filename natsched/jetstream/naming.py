@@ -25,6 +25,7 @@ class Names:
     stream: str = "SCHEDULER"
     prefix: str = "scheduler"
     consumer: str = "scheduler-worker"
+    webhook_consumer: str = "scheduler-webhooks"
     jobs: str = "SCHEDULER_JOBS"
     executions: str = "SCHEDULER_EXECUTIONS"
     locks: str = "SCHEDULER_LOCKS"
@@ -38,6 +39,14 @@ class Names:
     @property
     def deliveries(self) -> str:
         return f"{self.prefix}.delivery.>"
+
+    @property
+    def notices(self) -> str:
+        return f"{self.prefix}.webhook.>"
+
+    def notice(self, key: str) -> str:
+        """Return the subject of a notice; its key has dots, and is no wildcard."""
+        return f"{self.prefix}.webhook.{key}"
 
     def deliveries_of(self, queue: str) -> str:
         return f"{self.prefix}.delivery.{queue}.>"

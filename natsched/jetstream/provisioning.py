@@ -79,10 +79,10 @@ async def provision(
 
 
 async def provision_consumer(
-    connection: Connection, topology: Topology, queue: str, *, limit: timedelta = timedelta(seconds=10)
+    connection: Connection, topology: Topology, queue: str | None, *, limit: timedelta = timedelta(seconds=10)
 ) -> None:
-    """Make the consumer of one queue exist; harmless to repeat and to do at once with others."""
-    asset = topology.consumer(queue)
+    """Make the consumer of one queue, or of the notices, exist; harmless to repeat and to do at once with others."""
+    asset = topology.webhooks() if queue is None else topology.consumer(queue)
     last = Unavailable(f"The {asset.title} keeps changing: do others provision it with another configuration?")
     with move_on_after(limit.total_seconds()):
         for _ in range(_ROUNDS):

@@ -49,6 +49,7 @@ class Topology:
             _bucket(names, names.executions, self.replicas, lives=False),
             _stream(self),
             *(self.consumer(queue) for queue in self.queues),
+            self.webhooks(),
         )
 
     def locks(self) -> "Asset":
@@ -56,10 +57,16 @@ class Topology:
 
     def consumer(self, queue: str) -> "Asset":
         """Return the durable consumer of a queue's deliveries; it is replicated as its stream is."""
-        name = self.names.consumer_of(queue)
+        return self._consumer(self.names.consumer_of(queue), self.names.deliveries_of(queue))
+
+    def webhooks(self) -> "Asset":
+        """Return the durable consumer of the notices. Any job may bring a webhook, so there is always one."""
+        return self._consumer(self.names.webhook_consumer, self.names.notices)
+
+    def _consumer(self, name: str, filter_subject: str) -> "Asset":
         fixed = {
             "durable_name": name,
-            "filter_subject": self.names.deliveries_of(queue),
+            "filter_subject": filter_subject,
             "filter_subjects": (),
             "deliver_policy": "all",
             "deliver_subject": "",

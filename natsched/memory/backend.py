@@ -13,12 +13,21 @@ from anyio.lowlevel import checkpoint
 from natsched.clock import Clock
 from natsched.memory.hints import MemoryHints
 from natsched.memory.history import MemoryHistory
-from natsched.memory.intake import Consumer, MemoryIntake
+from natsched.memory.intake import (
+    Consumer,
+    MemoryDelivery,
+    MemoryIntake,
+    MemoryNotice,
+    notice_consumer,
+    queue_consumer,
+)
 from natsched.memory.jobs import MemoryJobs
 from natsched.memory.locks import MemoryLocks
 from natsched.memory.messages import MemoryMessages
+from natsched.memory.outbox import MemoryOutbox
 from natsched.memory.stream import Stream
 from natsched.memory.timers import Timers
+from natsched.memory.window import Window
 
 
 class Streams:
@@ -50,16 +59,17 @@ class MemoryBackend:
     ) -> None:
         self._timers = Timers(clock)
         self._ack_wait = ack_wait
-        self._consumers: dict[str, Consumer] = {}
+        self._consumers: dict[str, Consumer[MemoryDelivery]] = {}
+        self._notices: Consumer[MemoryNotice] | None = None
         self._tasks: TaskGroup
         self.streams = streams = Streams(self._timers, marker_ttl)
         self.jobs = MemoryJobs(streams.jobs)
         self.history = MemoryHistory(streams.history)
         self.locks = MemoryLocks(streams.locks)
         self.messages = MemoryMessages(self._timers, duplicates_window=duplicates_window)
-        self.hints = MemoryHints(
-            streams.hints, self._timers, firing_delay=firing_delay, duplicates_window=duplicates_window
-        )
+        window = Window(self._timers, duplicates_window)
+        self.hints = MemoryHints(streams.hints, self._timers, window, firing_delay=firing_delay)
+        self.outbox = MemoryOutbox(streams.hints, window)
 
     async def __aenter__(self) -> Self:
         self._tasks = await anyio.create_task_group().__aenter__()
@@ -73,11 +83,23 @@ class MemoryBackend:
         return await self._tasks.__aexit__(kind, error, trace)
 
     @asynccontextmanager
-    async def intake(self, queue: str) -> AsyncGenerator[MemoryIntake, None]:
+    async def intake(self, queue: str) -> AsyncGenerator[MemoryIntake[MemoryDelivery], None]:
         await checkpoint()
         if queue not in self._consumers:
-            self._consumers[queue] = Consumer(queue, self.streams.hints, self._timers, ack_wait=self._ack_wait)
+            stream = self.streams.hints
+            self._consumers[queue] = queue_consumer(queue, stream, self._timers, ack_wait=self._ack_wait)
         intake = MemoryIntake(self._consumers[queue])
+        try:
+            yield intake
+        finally:
+            intake.want(0)
+
+    @asynccontextmanager
+    async def notices(self) -> AsyncGenerator[MemoryIntake[MemoryNotice], None]:
+        await checkpoint()
+        if self._notices is None:
+            self._notices = notice_consumer(self.streams.hints, self._timers, ack_wait=self._ack_wait)
+        intake = MemoryIntake(self._notices)
         try:
             yield intake
         finally:

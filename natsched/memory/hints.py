@@ -11,20 +11,18 @@ from natsched.core.jobs import JobId
 from natsched.memory.stream import Message, Stream, below
 from natsched.memory.subjects import DELIVERIES, delivery_of, plan_schedule, read_pending, schedule_of
 from natsched.memory.timers import Timers
+from natsched.memory.window import Window
 from natsched.ports import Pending
 
 
 class MemoryHints:
     """`ports.HintStream` in memory."""
 
-    def __init__(
-        self, stream: Stream, timers: Timers, *, firing_delay: timedelta, duplicates_window: timedelta
-    ) -> None:
+    def __init__(self, stream: Stream, timers: Timers, window: Window, *, firing_delay: timedelta) -> None:
         self._stream = stream
         self._timers = timers
         self._firing_delay = firing_delay
-        self._window = duplicates_window
-        self._recent: dict[str, datetime] = {}
+        self._window = window
 
     async def schedule(self, hint: Hint, at: datetime, *, expected: int) -> int:
         await checkpoint()
@@ -36,11 +34,7 @@ class MemoryHints:
 
     async def deliver(self, hint: Hint, *, once: str | None = None) -> None:
         await checkpoint()
-        key, now = once or hint.key, self._timers.now()
-        while self._recent and (oldest := next(iter(self._recent.items())))[1] <= now:
-            del self._recent[oldest[0]]
-        if key not in self._recent:
-            self._recent[key] = now + self._window
+        if self._window.lets(once or hint.key):
             self._stream.append(delivery_of(hint), encode_hint(hint))
 
     async def scheduled(self, hints: Sequence[Hint]) -> Sequence[Pending | None]:

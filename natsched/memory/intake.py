@@ -1,25 +1,39 @@
 """A queue's deliveries, handed out as a durable pull consumer does."""
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
+from typing import Generic, TypeVar
 
 import anyio
 from anyio.lowlevel import checkpoint
 
 from natsched.core.hints import Hint
+from natsched.core.webhooks import Notice, decode_notice
+from natsched.errors import DocumentError
 from natsched.memory.stream import Message, Stream, below
-from natsched.memory.subjects import DELIVERIES, read_hint
+from natsched.memory.subjects import DELIVERIES, NOTICES, read_hint
 from natsched.memory.timers import Timers
 
+D = TypeVar("D", bound="MemoryDelivery | MemoryNotice")
 
-class Consumer:
-    """Hands each delivery of a queue to one of the intakes with room, in turn, until it is acknowledged."""
 
-    def __init__(self, queue: str, stream: Stream, timers: Timers, *, ack_wait: timedelta) -> None:
-        self._subjects = f"{DELIVERIES}.{queue}"
+class Consumer(Generic[D]):
+    """Hands each message of its subjects to one of the intakes with room, in turn, until it is acknowledged."""
+
+    def __init__(
+        self,
+        subjects: str,
+        stream: Stream,
+        timers: Timers,
+        read: "Callable[[Message, int, Consumer[D]], D]",
+        *,
+        ack_wait: timedelta,
+    ) -> None:
+        self._subjects = subjects
+        self._read = read
         self._stream = stream
         self._timers = timers
         self._ack_wait = ack_wait
@@ -27,18 +41,18 @@ class Consumer:
         self._again: deque[int] = deque()
         self._silent_until: dict[int, datetime] = {}
         self._attempts: Counter[int] = Counter()
-        self._waiting: deque[MemoryIntake] = deque()
+        self._waiting: deque[MemoryIntake[D]] = deque()
         for message in stream.oldest():
             self._stored(message)
         stream.on_stored(self._stored)
 
-    def wait(self, intake: "MemoryIntake") -> None:
+    def wait(self, intake: "MemoryIntake[D]") -> None:
         """Hand deliveries to the intake as long as it has room."""
         if intake not in self._waiting:
             self._waiting.append(intake)
         self._hand_out()
 
-    def forget(self, intake: "MemoryIntake") -> None:
+    def forget(self, intake: "MemoryIntake[D]") -> None:
         """Hand it no more; what it has is left to the time that it may be silent."""
         if intake in self._waiting:
             self._waiting.remove(intake)
@@ -88,24 +102,21 @@ class Consumer:
                 self._attempts.pop(seq, None)
         return None
 
-    def _delivery(self, message: Message) -> "MemoryDelivery":
+    def _delivery(self, message: Message) -> D:
         self._attempts[message.seq] += 1
         self._silent_until[message.seq] = self._timers.now()
         self.in_progress(message.seq)
-        _, hint, problem = read_hint(message)
-        attempts = self._attempts[message.seq]
-        return MemoryDelivery(seq=message.seq, hint=hint, problem=problem, attempts=attempts, consumer=self)
+        return self._read(message, self._attempts[message.seq], self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MemoryDelivery:
-    """`ports.Delivery` in memory."""
+class _Answering:
+    """What a message that was handed out is answered by."""
 
     seq: int
-    hint: Hint | None
-    problem: str | None
     attempts: int
-    consumer: Consumer = field(repr=False)
+    problem: str | None
+    consumer: "Consumer[MemoryDelivery] | Consumer[MemoryNotice]" = field(repr=False)
 
     def ack(self) -> None:
         self.consumer.ack(self.seq)
@@ -120,12 +131,50 @@ class MemoryDelivery:
         self.consumer.in_progress(self.seq)
 
 
-class MemoryIntake:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryDelivery(_Answering):
+    """`ports.Delivery` in memory."""
+
+    hint: Hint | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MemoryNotice(_Answering):
+    """`ports.NoticeDelivery` in memory."""
+
+    notice: Notice | None
+
+
+def queue_consumer(queue: str, stream: Stream, timers: Timers, *, ack_wait: timedelta) -> Consumer[MemoryDelivery]:
+    """Return the consumer of a queue's deliveries."""
+
+    def read(message: Message, attempts: int, consumer: Consumer[MemoryDelivery]) -> MemoryDelivery:
+        _, hint, problem = read_hint(message)
+        return MemoryDelivery(seq=message.seq, hint=hint, problem=problem, attempts=attempts, consumer=consumer)
+
+    return Consumer(f"{DELIVERIES}.{queue}", stream, timers, read, ack_wait=ack_wait)
+
+
+def notice_consumer(stream: Stream, timers: Timers, *, ack_wait: timedelta) -> Consumer[MemoryNotice]:
+    """Return the consumer of the notices."""
+
+    def read(message: Message, attempts: int, consumer: Consumer[MemoryNotice]) -> MemoryNotice:
+        notice, problem = None, None
+        try:
+            notice = decode_notice(message.data)
+        except DocumentError as error:
+            problem = error.message
+        return MemoryNotice(seq=message.seq, notice=notice, problem=problem, attempts=attempts, consumer=consumer)
+
+    return Consumer(NOTICES, stream, timers, read, ack_wait=ack_wait)
+
+
+class MemoryIntake(Generic[D]):
     """`ports.Intake` in memory."""
 
-    def __init__(self, consumer: Consumer) -> None:
+    def __init__(self, consumer: Consumer[D]) -> None:
         self._consumer = consumer
-        self._arrived: deque[MemoryDelivery] = deque()
+        self._arrived: deque[D] = deque()
         self._some = anyio.Event()
         self.room = 0
 
@@ -136,7 +185,7 @@ class MemoryIntake:
         else:
             self._consumer.forget(self)
 
-    async def receive(self) -> Sequence[MemoryDelivery]:
+    async def receive(self) -> Sequence[D]:
         await checkpoint()
         await self._some.wait()
         self._some = anyio.Event()
@@ -144,7 +193,7 @@ class MemoryIntake:
         self._arrived.clear()
         return arrived
 
-    def take(self, delivery: MemoryDelivery) -> None:
+    def take(self, delivery: D) -> None:
         """Keep what was handed here until it is received."""
         self.room -= 1
         self._arrived.append(delivery)

@@ -7,6 +7,7 @@ from natsched.memory.stream import Message
 from natsched.ports import Pending
 
 DELIVERIES = "scheduler.delivery"
+NOTICES = "scheduler.webhook"
 
 
 def plan_schedule(job: str) -> str:

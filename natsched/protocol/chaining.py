@@ -7,7 +7,6 @@ running or recorded, is not started again.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
 
 from natsched.clock import Clock
 from natsched.core import changes
@@ -28,7 +27,7 @@ log = get_logger(__name__)
 
 
 class Chains:
-    """Notes followers and starts them; `write` writes a document."""
+    """Notes followers and starts them; `write` writes a document, `keep` a record."""
 
     def __init__(
         self,
@@ -36,14 +35,13 @@ class Chains:
         clock: Clock,
         hinter: Hinter,
         write: Callable[[Job, int], Awaitable[int]],
-        *,
-        retention: timedelta,
+        keep: Callable[[Job, Record], Awaitable[None]],
     ) -> None:
         self._backend = backend
         self._clock = clock
         self._hinter = hinter
         self._write = write
-        self._retention = retention
+        self._keep = keep
 
     async def follow(self, job: JobId, schedule: Schedule) -> None:
         """See that the jobs that this one is to run after know of it; InvalidJob if one does not exist."""
@@ -144,7 +142,7 @@ class Chains:
             reason=f"{upstream} ended, but {reason}",
             manual=True,
         )
-        await self._backend.history.create(record, ttl=self._retention)
+        await self._keep(job, record)
         status = replace(job.status, counts=counted(job.status.counts, skipped))
         try:
             await self._write(replace(job, status=status), stored.revision)

@@ -21,10 +21,12 @@ from natsched.core.jobs import ExecutionId, Job, JobId, Spec, Stored
 from natsched.core.owed import manual_hint, owed, retry_hint, takeover_hint
 from natsched.core.planning import plan_hint
 from natsched.core.schedules import Schedule
+from natsched.core.webhooks import Subscription
 from natsched.errors import Conflict, JobExists, JobNotFound, Unavailable
 from natsched.ports import Backend
 from natsched.protocol.backfilling import Backfiller
 from natsched.protocol.chaining import Chains
+from natsched.protocol.heralding import Herald
 from natsched.protocol.hinting import Hinter
 from natsched.protocol.reading import existing, readable
 from natsched.protocol.retrying import Retry, retrying
@@ -45,13 +47,17 @@ class Ensured(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How operations behave; `budget` is how long one goes on trying when there is no answer."""
+    """How operations behave; `budget` is how long one goes on trying when there is no answer.
+
+    `webhooks` are told of what happens to any job.
+    """
 
     lead: timedelta = timedelta(seconds=1)
     completed_retention: timedelta = timedelta(days=1)
     history_retention: timedelta = timedelta(days=7)
     failures_retention: timedelta = timedelta(days=30)
     budget: timedelta = timedelta(seconds=5)
+    webhooks: tuple[Subscription, ...] = ()
 
 
 class Operations:
@@ -63,13 +69,14 @@ class Operations:
         self._settings = settings
         self._random = random
         self._hinter = Hinter(backend.hints, clock, lead=settings.lead)
+        self._herald = Herald(backend.outbox, settings.webhooks)
         self._retry = Retry(attempts=6, initial_backoff=0.1, longest=1.0)
         self.chains: Final = Chains(
             backend,
             clock,
             self._hinter,
             lambda job, revision: self._write(job, expected=revision),
-            retention=settings.failures_retention,
+            lambda job, record: self._keep(job, (record,)),
         )
 
     def spec(self, schedule: Schedule, options: specs.JobOptions) -> Spec:
@@ -221,6 +228,7 @@ class Operations:
                 if not records:
                     raise JobNotFound(f"there is no record of an execution {wanted} of {checked}", job=checked)
                 again = changes.retry(job, records, self._clock.now())
+                await self._herald.tell_retry(job.spec, changes.latest(records), self._clock.now())
                 try:
                     revision = await self._write(again, expected=stored.revision)
                 except Conflict:
@@ -301,6 +309,7 @@ class Operations:
         for record in records:
             if is_kept(job, record):
                 await self._backend.history.create(record, ttl=self._retention(record))
+            await self._herald.tell(job.spec, record)
 
     async def _write(self, job: Job, *, expected: int) -> int:
         ttl = changes.ttl_of(job, self._settings.completed_retention)

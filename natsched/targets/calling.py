@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from natsched.core.executions import ExecutionStatus
 from natsched.core.retries import Failure
 from natsched.targets.context import Context
+from natsched.targets.control import Control
 from natsched.targets.registry import Handler, is_async
 from natsched.targets.signals import Abort, Retry, TargetFailed
 
@@ -44,13 +45,21 @@ class Caller:
     def __init__(self, *, threads: int) -> None:
         self._threads = anyio.CapacityLimiter(threads)
 
-    async def call(self, handler: Handler, context: Context, *, timeout: float | None) -> Ended:  # noqa: ASYNC109
+    async def call(
+        self,
+        handler: Handler,
+        context: Context,
+        *,
+        timeout: float | None,  # noqa: ASYNC109
+        control: Control | None = None,
+    ) -> Ended:
         """Call and say how it ended; only cancellation from outside leaves as an exception."""
         try:
             if timeout is None:
                 return _ended_well(await self._call(handler, context))
             with anyio.move_on_after(timeout) as limit:
-                context.control.limit = limit
+                if control is not None:
+                    control.limit = limit
                 return _ended_well(await self._call(handler, context))
             if limit.cancelled_caught:
                 return Ended(

@@ -11,6 +11,9 @@ class Control:
         self.limit: anyio.CancelScope | None = None
         """What ends the run at its time limit, if it has one; it stands still while the run is paused."""
 
+        self.was_seen = False
+        """Whether the handler has looked and knows that it is to end."""
+
         self._data: JsonValue = None
 
     @property

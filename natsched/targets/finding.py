@@ -1,10 +1,12 @@
 """From what a job asks for to what is called: a handler of the registry, or one made of a target."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from natsched.core.jobs import Spec
 from natsched.core.targets import Http, NatsRequest, Publish, Shell
 from natsched.ports import Messages
+from natsched.targets.hooks import Hook
 from natsched.targets.http import HttpCaller
 from natsched.targets.options import TargetOptions
 from natsched.targets.publishing import Publisher
@@ -38,6 +40,10 @@ class Targets:
                 return self._publisher.handler(publish)
             case other:
                 assert_never(other)
+
+    def hooks_of(self, job: str) -> Sequence[Hook]:
+        """Return the hooks around a job's runs, whatever its target; mostly none."""
+        return self._registry.hooks_of(job)
 
     async def close(self) -> None:
         """Let go of connections."""

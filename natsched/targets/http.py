@@ -50,14 +50,14 @@ class HttpCaller:
         Raise `UnexpectedStatus`, or `Abort` for a status that another attempt would meet again, and what httpx
         raises where there is no answer.
         """
-        url = _with_secrets(target.url)
+        url = with_secrets(target.url)
         headers = {
             "Idempotency-Key": context.execution_id,
             "Natsched-Job": context.job_id,
             "Natsched-Execution": context.execution_id,
             "Natsched-Attempt": str(context.attempt),
             "Natsched-Due": context.due.isoformat(),
-            **{name: _with_secrets(value) for name, value in target.headers.items()},
+            **{name: with_secrets(value) for name, value in target.headers.items()},
         }
         body = target.body if target.body is not None else context.payload
         content = None
@@ -82,7 +82,7 @@ class HttpCaller:
         return self._client
 
 
-def _with_secrets(text: str, environment: Mapping[str, str] = os.environ) -> str:
+def with_secrets(text: str, environment: Mapping[str, str] = os.environ) -> str:
     """Put in what `${NAME}` refers to; the text with secrets is never logged or stored."""
 
     def value(match: re.Match[str]) -> str:

@@ -1,8 +1,8 @@
-"""The handlers of an application, by name, and the jobs that it declares."""
+"""The handlers of an application, by name, its hooks, and the jobs that it declares."""
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, TypeVar, Unpack
@@ -13,9 +13,11 @@ from natsched.core.schedules import Schedule
 from natsched.core.specs import JobOptions
 from natsched.errors import DuplicateHandler, InvalidJob
 from natsched.targets.context import Context
+from natsched.targets.hooks import HOOKS, LIMIT, Hook, HookFunction, HookName
 
 Handler: TypeAlias = Callable[[Context], Awaitable[object] | object]
 H = TypeVar("H", bound=Callable[[Context], Any])
+F = TypeVar("F", bound=HookFunction)
 
 _DEFAULT: Final = ""
 
@@ -39,6 +41,7 @@ class Registry:
     def __init__(self) -> None:
         self._handlers: dict[str, Handler] = {}
         self._jobs: dict[str, Declared] = {}
+        self._hooks: list[Hook] = []
 
     def job(self, id: str, schedule: Schedule, **options: Unpack[JobOptions]) -> Callable[[H], H]:  # noqa: A002
         """Register a handler under the job's id and declare the job; ensured whenever a replica starts."""
@@ -69,6 +72,35 @@ class Registry:
         """Register the handler of every job that names none; it tells them apart by id or metadata."""
         self._add(_DEFAULT, handler)
         return handler
+
+    def hook(
+        self, name: HookName, *, job: str | None = None, ignore_error: bool = True, timeout: float = LIMIT
+    ) -> Callable[[F], F]:
+        """Register a hook: a coroutine function, or a plain one (which runs in a thread), that takes a `HookEvent`.
+
+        It is called for one job, or for all. Its errors are kept in the record's `hooks`; with `ignore_error` false
+        one of on_start, on_success or finally fails the run, as one of on_pause or on_resume does. `timeout` is
+        seconds.
+        """
+        if name not in HOOKS:
+            raise InvalidJob(f"{name!r} is no hook: take one of {', '.join(HOOKS)}", field="hook")
+        if not 0 < timeout < float("inf"):
+            raise InvalidJob(f"{timeout} s is no time limit: take more than 0", field="timeout")
+        checked = None if job is None else job_id(job)
+
+        def register(function: F) -> F:
+            if not callable(function):
+                raise InvalidJob(f"{function!r} is not callable", field="hook")
+            self._hooks.append(
+                Hook(name=name, function=function, job=checked, ignore_error=ignore_error, timeout=timeout)
+            )
+            return function
+
+        return register
+
+    def hooks_of(self, job: str) -> Sequence[Hook]:
+        """Return the hooks that are called for a job, in the order they were registered."""
+        return [hook for hook in self._hooks if hook.job in (None, job)] if self._hooks else ()
 
     def find(self, name: str | None) -> Handler | None:
         """Return the handler of that name, or the default one for None."""

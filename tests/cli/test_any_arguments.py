@@ -23,7 +23,7 @@ _FLAGS = [
     "--wait", "--timeout", "--missed", "--file", "--cron", "--every", "--at", "--timezone", "--handler", "--queue",
     "--metadata", "--overlap", "--delivery", "--catch-up", "--history", "--jitter", "--max-runs", "--start-at",
     "--end-at", "--fixed-delay", "--skipped", "--repeated", "--tolerance", "--catch-up-limit", "--max-crashes",
-    "--retry", "--max-concurrency", "--auto-pause-after", "--status", "--since", "--dead", "--reason",
+    "--retry", "--max-concurrency", "--auto-pause-after", "--status", "--since", "--dead", "--reason", "--webhook",
     "--concurrency-key", "--scope", "--primary-only", "--priority", "--after", "--on", "--unique-key", "--unique-for",
     "--from", "--to", "--dry-run", "--deadline", "--catch-up-window", "--help", "--",
 ]  # fmt: skip
@@ -31,6 +31,7 @@ _VALUES = [
     "a.b", "10s", "100ms", "@daily", "0 3 * * *", "H H * * *", "2026-12-01T08:00:00Z", "UTC", "allow", "3", "-1", "0",
     "a=b", "=", "", ".", "{}", '"\\ud800"', "null", "1e400", "scheduler.lead=2s", "nats=3", "nats.servers=x",
     "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "1e9d", "\udcff", "\x1b[31m", "[bold]", "{0}",
+    "https://host/hook", '{"url": "https://host/hook", "statuses": ["dead"]}', '{"url": 1}',
 ]  # fmt: skip
 _WORDS = (
     st.sampled_from(_FLAGS)

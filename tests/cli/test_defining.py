@@ -12,7 +12,7 @@ pytestmark = pytest.mark.usefixtures("stored")
 _ALL = (
     "--handler mail --queue slow --timeout 30s --tolerance 5m --overlap allow --delivery at_most_once "
     "--catch-up all --catch-up-limit 7 --catch-up-window 12h --deadline 10m --history failures --max-crashes 1 "
-    "--metadata team=core --metadata a=b=c"
+    "--metadata team=core --metadata a=b=c --webhook https://host/hook"
 )
 
 
@@ -24,6 +24,7 @@ def test_every_option_of_a_job_arrives(cli: Cli) -> None:
         "delivery": "at_most_once", "catch_up": "all", "catch_up_limit": 7, "history": "failures",
         "catch_up_window": 43200.0, "deadline": 600.0,
         "max_crashes": 1, "metadata": {"team": "core", "a": "b=c"}, "payload": payload,
+        "webhook": {"url": "https://host/hook", "statuses": []},
     }  # fmt: skip
     assert {name: job[name] for name in asked} == asked
 
@@ -77,6 +78,10 @@ def test_every_option_of_a_schedule_arrives(cli: Cli, options: str, schedule: di
         ("--every 5s --payload NaN", "--payload:"),
         (r'--every 5s --payload "\ud800"', "--payload:"),
         ("--every 5s --metadata team", "--metadata:"),
+        ("--every 5s --webhook ftp://host", "--webhook.url: is no URL"),
+        ("--every 5s --webhook {", "--webhook:"),
+        ('--every 5s --webhook {"url":"https://h","secret":"s3"}', "--webhook.secret:"),
+        ('--every 5s --webhook {"url":"https://h","statuses":["planned"]}', "--webhook.statuses.0:"),
     ],
 )
 def test_a_bad_option_is_refused_by_its_name(cli: Cli, options: str, named: str) -> None:

@@ -46,6 +46,9 @@ class Server(Protocol):
     async def make_stream(self, name: str, subject: str) -> None:
         """Make a stream that is none of natsched's."""
 
+    async def put_notice(self, key: str, data: bytes) -> None:
+        """Put bytes among the notices."""
+
 
 class MemoryServer:
     """The memory backend, by way of its streams."""
@@ -79,6 +82,9 @@ class MemoryServer:
 
     async def make_stream(self, name: str, subject: str) -> None:
         self.backend.messages.add_stream(name, subject)
+
+    async def put_notice(self, key: str, data: bytes) -> None:
+        self.backend.streams.hints.append(f"scheduler.webhook.{key}", data)
 
 
 class JetStreamServer:
@@ -129,3 +135,6 @@ class JetStreamServer:
             self._connection, f"STREAM.CREATE.{name}", {"name": name, "subjects": [subject], "max_age": 10**11}
         )
         self.made.append(name)
+
+    async def put_notice(self, key: str, data: bytes) -> None:
+        await self._js.publish(self._names.notice(key), data)

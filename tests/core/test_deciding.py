@@ -472,7 +472,8 @@ def test_a_run_that_was_recorded_is_finished_from_its_record(status: ExecutionSt
     record = make_record(status=status, started_at=NOON, ended_at=NOON + SECOND, error="boom")
     decision = resolve(make_plan_hint(), facts(job, now=NOON + HOUR), live=GONE, record=record)
     outcome = Outcome(status=status, started_at=NOON, ended_at=NOON + SECOND, error="boom")
-    assert decision == Settle(job=finish(job, FIRST, outcome), reason="finished from its record")
+    finished = finish(job, FIRST, outcome)
+    assert decision == Settle(job=finished, reason="finished from its record", finished=record)
     assert decision.job.status.running == {}
     assert decision.job.status.counts == {status: 1}
 

@@ -15,6 +15,7 @@ from natsched.core.executions import Record
 from natsched.daemon.events import Event, RunEnded, RunLeftOut, RunStarted
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.replica import Replica
+from natsched.daemon.webhooks import Poster
 from natsched.memory.backend import MemoryBackend
 from natsched.protocol.operations import Operations, Settings
 from natsched.targets.context import Context
@@ -58,12 +59,20 @@ class World:
     options: ReplicaOptions = field(default_factory=lambda: ReplicaOptions(name="r"))
     events: list[Event] = field(default_factory=list)
     calls: list[Context] = field(default_factory=list)
+    poster: Poster | None = None
 
     async def start(self, name: str = "r1", **changes: Any) -> Member:
         """Start a replica and return once it takes deliveries."""
         options = replace(self.options, name=name, **changes)
         replica = Replica(
-            self.backend, self.clock, options, self.registry, self.operations, self.random, (self.events.append,)
+            self.backend,
+            self.clock,
+            options,
+            self.registry,
+            self.operations,
+            self.random,
+            (self.events.append,),
+            poster=self.poster,
         )
         member = Member(replica, anyio.CancelScope())
 

@@ -22,16 +22,18 @@ DEADLINE = 30
 
 CONSUME = [
     f"CONSUMER.MSG.NEXT.{NAMES.stream}.{NAMES.consumer}",
+    f"CONSUMER.MSG.NEXT.{NAMES.stream}.{NAMES.webhook_consumer}",
     f"CONSUMER.CREATE.{NAMES.stream}",
     f"CONSUMER.CREATE.{NAMES.stream}.thief.{NAMES.deliveries}",
     f"CONSUMER.DURABLE.CREATE.{NAMES.stream}.thief",
     f"CONSUMER.DELETE.{NAMES.stream}.{NAMES.consumer}",
+    f"CONSUMER.DELETE.{NAMES.stream}.{NAMES.webhook_consumer}",
 ]
 CHANGE = [f"STREAM.{verb}.{stream}" for verb in ("CREATE", "UPDATE") for stream in STREAMS]
 DESTROY = [f"STREAM.{verb}.{stream}" for verb in ("DELETE", "PURGE", "SNAPSHOT", "RESTORE") for stream in STREAMS]
 DENIED = {
-    "replica": [*DESTROY, *CONSUME[1:], "STREAM.CREATE.OTHER", "STREAM.LIST"],
-    "runner": [*DESTROY, *CONSUME[1:], *CHANGE, f"CONSUMER.CREATE.{NAMES.stream}.{NAMES.consumer}"],
+    "replica": [*DESTROY, *CONSUME[2:], "STREAM.CREATE.OTHER", "STREAM.LIST"],
+    "runner": [*DESTROY, *CONSUME[2:], *CHANGE, f"CONSUMER.CREATE.{NAMES.stream}.{NAMES.consumer}"],
     "client": [*DESTROY, *CONSUME, *CHANGE, "CONSUMER.CREATE.KV_SCHEDULER_LOCKS"],
     "reader": [
         *DESTROY,
@@ -51,11 +53,16 @@ WRITES = [
     "$KV.SCHEDULER_EXECUTIONS.a",
     "scheduler.schedule.a",
     "scheduler.delivery.default.plan.a",
+    "scheduler.webhook.a",
 ]
 UNSAID = {
     "replica": ["elsewhere", "$KV.OTHER.a"],
     "runner": ["elsewhere", "$KV.OTHER.a"],
-    "client": ["$JS.ACK.SCHEDULER.scheduler-worker.1.1.1.1.0", "$KV.SCHEDULER_LOCKS.lease.a"],
+    "client": [
+        "$JS.ACK.SCHEDULER.scheduler-worker.1.1.1.1.0",
+        "$JS.ACK.SCHEDULER.scheduler-webhooks.1.1.1.1.0",
+        "$KV.SCHEDULER_LOCKS.lease.a",
+    ],
     "reader": ["$JS.ACK.SCHEDULER.scheduler-worker.1.1.1.1.0", "$KV.SCHEDULER_LOCKS.lease.a", *WRITES],
 }
 

@@ -26,6 +26,7 @@ from tests.deploy.roles import (
     serving,
     violations,
 )
+from tests.receiving import receiving
 
 pytestmark = [pytest.mark.anyio, pytest.mark.nats]
 
@@ -35,7 +36,7 @@ from natsched import Context, Interval, Registry
 
 registry = Registry()
 
-@registry.job("app.tick", Interval(milliseconds=500))
+@registry.job("app.tick", Interval(milliseconds=500), webhook="{url}")
 async def tick(ctx: Context) -> None: pass
 
 @registry.handler("quick")
@@ -53,8 +54,9 @@ DEADLINE = 30
 
 
 async def test_each_role_can_do_its_work_and_needs_all_that_it_may(tmp_path: Path) -> None:
-    (tmp_path / "served.py").write_text(APP)
-    with run_deployed(tmp_path, workers=True) as server:
+    with receiving() as receiver, run_deployed(tmp_path, workers=True) as server:
+        receiver.status = 503  # so that all is sent again and compared with the history
+        (tmp_path / "served.py").write_text(APP.replace("{url}", receiver.url))
         with serving(tmp_path, server, "replica") as process:  # on an empty server
             assert process.end(signal.SIGTERM).code == 0
         await _loosen(server)
@@ -68,11 +70,13 @@ async def test_each_role_can_do_its_work_and_needs_all_that_it_may(tmp_path: Pat
             process.until("fatal begins")
             await _control(server, execution)
             process.popen.kill()
-        await _resume(server)
+        await _resume(server, receiver.url)
         await anyio.to_thread.run_sync(_with_second_acknowledgements, server)
         await _lose(server, "app.hourly")
         with serving(tmp_path, server, "runner") as process:
             await _see(server, "runner", "$JS.API.STREAM.MSG.DELETE.SCHEDULER")
+            await _see(server, "runner", "$JS.ACK.*.*.SCHEDULER.scheduler-webhooks.>")
+            await _see(server, "runner", "$JS.API.DIRECT.GET.KV_SCHEDULER_EXECUTIONS")
             record = await _ended(server, "app.fatal", execution)
             assert process.end(signal.SIGTERM).code == 0
         assert (record.status, record.attempt) == (ExecutionStatus.OK, 2)
@@ -153,14 +157,15 @@ async def _work(server: EmbeddedServer) -> None:
         await one.remove_job("app.asking")
 
 
-async def _resume(server: EmbeddedServer) -> None:
+async def _resume(server: EmbeddedServer, webhook: str) -> None:
     """Without a replica: replace what is overdue, and resume what a dead one was running."""
     async with client(server, "client") as one:
         with anyio.fail_after(DEADLINE):
             while not _has_said(server, "client", "$KV.SCHEDULER_EXECUTIONS.>"):  # something has to be overdue
                 await anyio.sleep(0.3)
                 generation = (await one.get_job("app.tick")).generation
-                await one.ensure_job("app.tick", Interval(milliseconds=100 + generation), handler="app.tick")
+                schedule = Interval(milliseconds=100 + generation)
+                await one.ensure_job("app.tick", schedule, handler="app.tick", webhook=webhook)
             while not _has_said(server, "client", "scheduler.retry.>"):  # the dead one's lease has to end
                 await anyio.sleep(0.3)
                 await one.resume_job("app.fatal")

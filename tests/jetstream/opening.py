@@ -43,9 +43,9 @@ async def open_backend(
         for asset in topology.assets():
             await make(connection, asset)
 
-        async def ensure_consumer(queue: str) -> None:
+        async def ensure_consumer(queue: str | None) -> None:
             if ensure:
-                await make(connection, topology.consumer(queue))
+                await make(connection, topology.webhooks() if queue is None else topology.consumer(queue))
 
         backend = JetStreamBackend(connection, topology.names, ensure_consumer=ensure_consumer)
         async with backend:

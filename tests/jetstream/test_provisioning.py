@@ -227,6 +227,7 @@ async def test_a_changed_setting_is_applied_and_the_operators_are_kept() -> None
                 (Update, stream),
                 (Update, topology.names.consumer),
                 (Update, f"{topology.names.consumer}-mail"),
+                (Update, topology.names.webhook_consumer),
             }
             found = await configs(one.connection, topology)
             assert found[stream]["duplicate_window"] == 300 * 10**9
@@ -295,7 +296,7 @@ async def test_a_server_of_2_11_is_refused(tmp_path: Path) -> None:
 async def test_a_server_of_2_12_is_taken_with_a_warning(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with run_server(tmp_path, server_binary(OLDEST_LINE)) as server, fail_after(10):
         async with replica(Topology(), server) as one:
-            assert len(await one.provision(Topology())) == 5
+            assert len(await one.provision(Topology())) == 6
             assert await one.provision(Topology()) == ()
             changed = replace(Topology(), duplicates_window=timedelta(minutes=5))
             assert [type(change) for change in await one.provision(changed)] == [Update]
@@ -340,7 +341,7 @@ async def test_an_outage_in_the_middle_is_waited_out(tmp_path: Path) -> None:
         async with replica(Topology(), server) as one, create_task_group() as tasks:
             server.kill()
             tasks.start_soon(server.start_async)
-            assert len(await one.provision(Topology(), Limits())) == 5
+            assert len(await one.provision(Topology(), Limits())) == 6
 
 
 # A cluster.
@@ -350,7 +351,7 @@ async def test_a_cluster_replicates_all_of_it_and_stands_the_loss_of_a_leader(tm
     once_only, replicated = Topology(queues=("default", "mail")), Topology(queues=("default", "mail"), replicas=3)
     async with run_cluster(tmp_path) as nodes, replica(once_only, *nodes) as one:
         with fail_after(40):
-            assert len(await one.provision(once_only)) == 6
+            assert len(await one.provision(once_only)) == 7
             changes = await one.provision(replicated)
             assert [type(change) for change in changes] == [Update] * 4
             await _until_copied(one.connection, replicated)

@@ -43,6 +43,7 @@ def test_the_assets_are_those_of_the_design() -> None:
         STREAM,
         CONSUMER,
         "consumer scheduler-worker-mail",
+        "consumer scheduler-webhooks",
     ]
 
 
