@@ -64,11 +64,13 @@ async def find(backend: Backend, question: Question, now: datetime) -> Sequence[
         for record in _not_yet_recorded(stored, question, now)
         if _is_asked_for(record, question)
     ]
-    for number, record in enumerate(found):
+    recorded = await _recorded(backend, question)
+    ended = {(record.execution, record.attempt) for record in recorded}  # just now, maybe: the record comes first
+    going = [record for record in found if (record.execution, record.attempt) not in ended]
+    for number, record in enumerate(going):
         if record.status is ExecutionStatus.RUNNING:
-            found[number] = replace(record, check_in=await _check_in(backend, record))
-    found += await _recorded(backend, question)
-    return found[: question.limit]
+            going[number] = replace(record, check_in=await _check_in(backend, record))
+    return [*going, *recorded][: question.limit]
 
 
 async def _check_in(backend: Backend, record: Record) -> CheckIn | None:

@@ -39,7 +39,7 @@ async def test_two_replicas_that_start_at_once_on_an_empty_server_agree(
     _check_chain(journal.attempts("declared.often"), OFTEN)
     journal.check()
     assert await _assets(server) == {
-        "SCHEDULER": {"scheduler-worker"},
+        "SCHEDULER": {"scheduler-worker", "scheduler-webhooks"},
         "KV_SCHEDULER_JOBS": set(),
         "KV_SCHEDULER_EXECUTIONS": set(),
         "KV_SCHEDULER_LOCKS": set(),
