@@ -136,6 +136,10 @@ def test_a_change_of_the_schedule_after_the_end_of_a_pause_tells_of_it_once() ->
     after = update(paused, make_spec(schedule=Cron("* * * * *")), NOON + 2.01 * HOUR)
     assert [status for status, *_ in told(after)] == [ExecutionStatus.PAUSED, ExecutionStatus.SUPERSEDED]
     assert left_out_by_pause(changed(after), NOON + 3 * HOUR) is None
+    between = pause(make_job(due=NOON + HOUR), NOON, NOON + 2.5 * HOUR)
+    after = update(changed(between), make_spec(schedule=Cron("* * * * *")), NOON + 2.6 * HOUR)
+    assert told(after) == [(ExecutionStatus.PAUSED, 2, NOON + HOUR)]
+    assert left_out_by_pause(changed(after), NOON + 3 * HOUR) is None
 
 
 def test_a_single_instant_that_falls_into_a_pause_is_told_of() -> None:
@@ -187,3 +191,14 @@ def test_a_removal_tells_of_all_that_it_keeps_from_running() -> None:
     assert remove(make_job(due=NOON + HOUR), NOON) == ()
     paused = changed(pause(make_job(due=NOON + HOUR), NOON))
     assert [record.status for record in remove(paused, NOON + 2 * HOUR)] == [ExecutionStatus.PAUSED]
+
+
+def test_a_run_that_is_claimed_early_tells_of_the_pause_up_to_its_end() -> None:
+    job = make_job(schedule=Interval(milliseconds=100), due=NOON + timedelta(seconds=0.1))
+    paused = changed(pause(job, NOON, NOON + timedelta(seconds=3)))
+    now = NOON + timedelta(seconds=2.75)
+    facts = Facts(now=now, stored=Stored(id=paused.id, job=paused, revision=7), lease=HERE, authoritative=True)
+    claim = decide(make_plan_hint(n=paused.status.plan.n), facts)
+    assert isinstance(claim, Claim)
+    assert claim.running.due == NOON + timedelta(seconds=3)
+    assert [(record.status, record.number) for record in claim.records] == [(ExecutionStatus.PAUSED, 29)]
