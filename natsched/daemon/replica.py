@@ -6,33 +6,20 @@ back what is held, let runs end for as long as the grace allows, cancel the rest
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from importlib.metadata import version
 from typing import Final
 
 import anyio
 from anyio.abc import TaskStatus
 
 from natsched.clock import ServerClock
-from natsched.core.zones import tzdata_version
-from natsched.daemon.agenda import Agenda, Held
-from natsched.daemon.books import Books
-from natsched.daemon.claiming import Claimer
-from natsched.daemon.controlling import Notes
-from natsched.daemon.dispatching import Dispatcher
+from natsched.daemon.agenda import Held
 from natsched.daemon.events import Event, HintDropped, Observer
-from natsched.daemon.executing import Executor
-from natsched.daemon.keeping import Keeper
-from natsched.daemon.leasing import Leaseholder
-from natsched.daemon.listening import Listener
 from natsched.daemon.options import ReplicaOptions
-from natsched.daemon.reconciling import Reconciler
-from natsched.daemon.settling import Settler
-from natsched.daemon.timekeeping import Timekeeper
-from natsched.daemon.webhooks import Courier, Poster
+from natsched.daemon.services import Services
+from natsched.daemon.webhooks import Poster
 from natsched.logs import get_logger
 from natsched.ports import Backend, Delivery, Intake
 from natsched.protocol.operations import Operations
-from natsched.targets.finding import Targets
 from natsched.targets.posting import HttpPoster
 from natsched.targets.registry import Registry
 
@@ -65,54 +52,15 @@ class Replica:
         self._observers = observers
         self._stopping = anyio.Event()
         self._at_once = anyio.Event()
-        self._agenda = Agenda(clock)
-        self._keeper = Keeper(clock, ack_wait=options.ack_wait)
-        self._timekeeper = Timekeeper(backend, clock)
-        self._leaseholder = Leaseholder(
-            backend.locks,
-            clock,
-            replica=options.name,
-            ttl=options.lease_ttl,
-            about=_about(options),
-            random=random,
-        )
-        self._targets = Targets(registry, options.targets, backend.messages)
-        self._notes = Notes(backend.locks, clock)
-        self._reconciler = Reconciler(backend, clock, options, self._leaseholder, operations.chains, self._observe)
-        executor = Executor(
-            self._targets,
-            clock,
-            self._leaseholder,
-            self._notes,
-            self._observe,
-            replica=options.name,
-            threads=options.thread_limit,
-            is_primary=lambda: self._reconciler.is_primary,
-        )
-        self._books = Books(backend, clock, options)
-        self._claimer = Claimer(
+        self._services = Services(
             backend,
             clock,
             options,
-            self._keeper,
-            self._leaseholder,
-            executor,
-            self._books,
+            registry,
+            operations.chains,
+            random,
             self._observe,
-        )
-        self._listener = Listener(backend, self._leaseholder, self._claimer, replica=options.name)
-        self._dispatcher = Dispatcher(
-            backend,
-            clock,
-            self._agenda,
-            self._keeper,
-            self._leaseholder,
-            self._claimer,
-            Settler(backend.locks, self._books, operations.chains, self._observe),
-            self._observe,
-        )
-        self._courier = Courier(
-            backend, clock, options.webhooks, poster or HttpPoster(), self._observe, ack_wait=options.ack_wait
+            poster=poster or HttpPoster(),
         )
 
     def stop(self) -> None:
@@ -123,41 +71,38 @@ class Replica:
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Run until told to stop; started when it takes deliveries."""
-        await self._timekeeper.start()
+        parts = self._services
+        await parts.timekeeper.start()
         async with anyio.create_task_group() as services:
-            await services.start(self._leaseholder.run, name="hold the lease")
-            services.start_soon(self._supervise, "keep the time", self._timekeeper.run)
-            services.start_soon(self._supervise, "keep the deliveries", self._keeper.run)
-            services.start_soon(self._supervise, "pay what is owed", self._books.debts.run)
-            services.start_soon(self._supervise, "write what runs say", self._notes.run)
-            services.start_soon(self._supervise, "announce", self._books.announcements.run)
-            services.start_soon(self._supervise, "deliver notices", self._courier.run)
+            await services.start(parts.leaseholder.run, name="hold the lease")
+            for name, service in parts.lasting():
+                services.start_soon(self._supervise, name, service)
             await self._ensure_declared()
             async with asyncio.TaskGroup() as runs:
-                services.start_soon(self._supervise, "listen", lambda: self._listener.run(runs))
+                services.start_soon(self._supervise, "listen", lambda: parts.listener.run(runs))
                 async with anyio.create_task_group() as intakes:
                     for queue in self._options.queues:
                         intakes.start_soon(self._supervise, f"take in {queue}", lambda q=queue: self._pull(q))
-                    intakes.start_soon(self._supervise, "dispatch", lambda: self._dispatcher.run(runs))
-                    intakes.start_soon(self._supervise, "reconcile", self._reconciler.run)
+                    intakes.start_soon(self._supervise, "dispatch", lambda: parts.dispatcher.run(runs))
+                    intakes.start_soon(self._supervise, "reconcile", parts.reconciler.run)
                     task_status.started()
                     await self._stopping.wait()
-                    log.info("stopping", action="stopping", running=len(self._claimer.active))
+                    log.info("stopping", action="stopping", running=len(parts.claimer.active))
                     intakes.cancel_scope.cancel()
-                self._dispatcher.drain()
-                self._listener.drain()
+                parts.dispatcher.drain()
+                parts.listener.drain()
                 services.start_soon(self._stop_in_time)
-            await self._leaseholder.give_up()
-            await self._targets.close()
-            await self._courier.drain()
+            await parts.leaseholder.give_up()
+            await parts.targets.close()
+            await parts.courier.drain()
             services.cancel_scope.cancel()
 
     async def _stop_in_time(self) -> None:
         with anyio.move_on_after(self._options.shutdown_grace.total_seconds()):
             await self._at_once.wait()
-        self._claimer.stop("shutdown")
+        self._services.claimer.stop("shutdown")
         await self._clock.sleep(_LAST_WRITES)
-        self._claimer.abandon()
+        self._services.claimer.abandon()
 
     async def _ensure_declared(self) -> None:
         for declared in self._registry.declared():
@@ -177,12 +122,12 @@ class Replica:
         """Ask for deliveries whenever there is room again."""
         while True:
             intake.want(self._room(queue))
-            await self._keeper.changed()
+            await self._services.keeper.changed()
 
     def _room(self, queue: str) -> int:
-        if not self._claimer.has_slots(queue):
+        if not self._services.claimer.has_slots(queue):
             return 0
-        return max(0, self._options.prefetch - len(self._keeper))
+        return max(0, self._options.prefetch - len(self._services.keeper))
 
     def _take_in(self, delivery: Delivery) -> None:
         hint = delivery.hint
@@ -192,8 +137,8 @@ class Replica:
             delivery.ack()
             return
         held = Held(delivery, hint)
-        self._keeper.keep(held)
-        self._agenda.add(held)
+        self._services.keeper.keep(held)
+        self._services.agenda.add(held)
 
     async def _supervise(self, name: str, service: Callable[[], Awaitable[None]]) -> None:
         """Run a service for ever; one that fails is a fault to be told, and is started again."""
@@ -210,12 +155,3 @@ class Replica:
                 observer(event)
             except Exception:
                 log.exception("an observer failed", action="observer_failed")
-
-
-def _about(options: ReplicaOptions) -> dict[str, object]:
-    return {
-        "replica": options.name,
-        "queues": dict(options.queues),
-        "natsched": version("natsched"),
-        "tzdata": tzdata_version(),
-    }
