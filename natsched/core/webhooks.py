@@ -2,8 +2,8 @@
 
 A change is told by a message of its own for each URL, so that a receiver that is down holds up no other. What
 orders the changes of one execution is `revision`, four for each attempt: 4a while attempt a runs, 4a+1 when it was
-interrupted or is to be tried again, 4a+2 when it ended for good, 4a+3 when one more attempt was asked for by
-hand. What did not run is attempt 0, so anything else told of the execution is newer.
+interrupted or is to be tried again, 4a+2 when it ended for good, 4a+3 when after it one more attempt was asked for by
+hand, or the one that was planned was cancelled. What did not run is attempt 0, so anything else told is newer.
 """
 
 import hashlib
@@ -21,8 +21,8 @@ from natsched.core.targets import SECRETS, problem_of_url
 from natsched.errors import DocumentError, InvalidJob
 
 NOTICE_VERSION: Final = 1
-RETRIED_BY_HAND: Final = 3
-"""The stage of an execution that had ended and is to be tried again."""
+BY_HAND: Final = 3
+"""The stage of an execution to which somebody put a hand between two attempts: to try it again, or no more."""
 
 FIRST_DELAY: Final = timedelta(seconds=1)
 LONGEST_DELAY: Final = timedelta(minutes=5)
@@ -102,13 +102,15 @@ def check(webhook: Webhook, *, field: str = "webhook") -> None:
             raise InvalidJob("`planned` is never told: leave it out", field=f"{field}.statuses.{index}")
 
 
-def revision_of(record: Record, stage: int | None = None) -> int:
-    """Return the number that orders the changes of one execution."""
-    return record.attempt * _STAGES + (_STAGE.get(record.status, _FINAL_STAGE) if stage is None else stage)
+def revision_of(record: Record, after: int | None = None) -> int:
+    """Return the number that orders the changes of one execution; `after` is the attempt after which by hand."""
+    if after is not None:
+        return after * _STAGES + BY_HAND
+    return record.attempt * _STAGES + _STAGE.get(record.status, _FINAL_STAGE)
 
 
 def notices(
-    record: Record, own: Webhook | None, subscriptions: Sequence[Subscription], *, stage: int | None = None
+    record: Record, own: Webhook | None, subscriptions: Sequence[Subscription], *, after: int | None = None
 ) -> list[Notice]:
     """Return what is to be sent of a change: one notice for each URL that asked for it."""
     asking = [subscription.webhook for subscription in subscriptions if subscription.covers(record.job)]
@@ -117,7 +119,7 @@ def notices(
     wanted = [hook for hook in asking if not hook.statuses or record.status in hook.statuses]
     if not wanted:
         return []
-    body = _body(record, revision_of(record, stage))
+    body = _body(record, revision_of(record, after))
     at = record.ended_at or record.due
     made = (
         Notice(
@@ -126,7 +128,7 @@ def notices(
             id=str(body["id"]),
             job=record.job,
             execution=record.execution,
-            revision=revision_of(record, stage),
+            revision=revision_of(record, after),
             at=at,
             body=body,
         )

@@ -11,7 +11,7 @@ import anyio
 
 from natsched.clock import Clock
 from natsched.core.hints import Hint
-from natsched.core.pacing import BASE, COST, beginning
+from natsched.core.pacing import beginning
 from natsched.ports import Delivery
 
 BATCH: Final = 64
@@ -35,17 +35,24 @@ class Agenda:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._heap: list[tuple[float, int, Held]] = []
+        self._put_off: list[tuple[float, int, Held]] = []
         self._numbers = 0
         self._buckets: Counter[int] = Counter()
         self._woken = anyio.Event()
         self._until = math.inf
 
     def __len__(self) -> int:
-        return len(self._heap)
+        return len(self._heap) + len(self._put_off)
 
-    def add(self, held: Held, at: datetime | None = None) -> None:
-        """Hold a hint until just before its start, or until `at` and no sooner."""
-        start = held.hint.start.timestamp() if at is None else at.timestamp() + BASE + COST
+    def put_off(self, held: Held, until: datetime) -> None:
+        """Hold a hint until that instant, and no sooner: what begins early would only be put off again."""
+        self._numbers += 1
+        heapq.heappush(self._put_off, (until.timestamp(), self._numbers, held))
+        self._woken.set()
+
+    def add(self, held: Held) -> None:
+        """Hold a hint until just before its start."""
+        start = held.hint.start.timestamp()
         self._numbers += 1
         heapq.heappush(self._heap, (start, self._numbers, held))
         self._buckets[int(start * _BUCKETS_A_SECOND)] += 1
@@ -59,11 +66,16 @@ class Agenda:
         """
         while True:
             pause, self._until = REPLAN, math.inf
+            now = self._clock.now().timestamp()
+            if self._put_off:
+                if self._put_off[0][0] <= now:
+                    return self._pop_put_off(now)
+                pause = self._put_off[0][0] - now
             plan = beginning(self._starts())
             if plan is not None:
-                pause = plan.at - self._clock.now().timestamp()
-                if pause <= 0:
+                if plan.at <= now:
                     return self._pop(plan.until)
+                pause = min(pause, plan.at - now)
                 self._until = plan.until
             self._woken = anyio.Event()
             with anyio.move_on_after(min(pause, REPLAN)):
@@ -71,8 +83,9 @@ class Agenda:
 
     def empty(self) -> list[Held]:
         """Give up all that is held."""
-        everything = [held for _, _, held in self._heap]
+        everything = [held for _, _, held in (*self._heap, *self._put_off)]
         self._heap.clear()
+        self._put_off.clear()
         self._buckets.clear()
         return everything
 
@@ -80,6 +93,12 @@ class Agenda:
         """Return the starts in buckets; the first by its exact start, so that a lone hint is not begun early."""
         first = self._heap[0][0] if self._heap else 0.0
         return [(max(first, bucket / _BUCKETS_A_SECOND), number) for bucket, number in sorted(self._buckets.items())]
+
+    def _pop_put_off(self, now: float) -> list[Held]:
+        batch: list[Held] = []
+        while self._put_off and len(batch) < BATCH and self._put_off[0][0] <= now:
+            batch.append(heapq.heappop(self._put_off)[-1])
+        return batch
 
     def _pop(self, until: float) -> list[Held]:
         batch: list[Held] = []

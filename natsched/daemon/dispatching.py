@@ -105,7 +105,7 @@ class Dispatcher:
             log.warning("the jobs could not be read; trying again", action="read_failed", error=str(error))
             again = self._clock.now() + _OUTAGE_PAUSE
             for held in unknown:
-                self._agenda.add(held, again)
+                self._agenda.put_off(held, again)
             return
         for held in unknown:
             runs.create_task(self._handle(held, found[held.hint.job]), name=held.hint.job)
@@ -177,7 +177,7 @@ class Dispatcher:
         """Put a hint off, hand it back or be done with it; nothing is written."""
         match decision:
             case Wait(until=until):
-                self._agenda.add(held, until)
+                self._agenda.put_off(held, until)
             case Await(execution=execution):
                 self._claimer.active[execution].followers.append(partial(self._again, held))
             case HandBack(delay=delay, reason=reason):

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from natsched.core.executions import Event, Record, advance
 from natsched.core.jobs import Spec
-from natsched.core.webhooks import RETRIED_BY_HAND, Subscription, notices
+from natsched.core.webhooks import Subscription, notices
 from natsched.errors import BackendError, Unavailable
 from natsched.logs import get_logger
 from natsched.ports import Outbox
@@ -32,11 +32,11 @@ class Herald:
         """Tell that one more attempt was asked for by hand, of an execution whose last record this is."""
         status = advance(last.status, Event.RETRY_BY_HAND)
         asked = replace(last, status=status, ended_at=now, retry_at=now, reason="asked for by hand", error=None)
-        await self.tell(spec, asked, stage=RETRIED_BY_HAND)
+        await self.tell(spec, asked, after=last.attempt)
 
-    async def tell(self, spec: Spec, record: Record, *, stage: int | None = None) -> None:
-        """Tell of a change; without an answer it is `Unavailable`, and may be told again."""
-        for notice in notices(record, spec.webhook, self._subscriptions, stage=stage):
+    async def tell(self, spec: Spec, record: Record, *, after: int | None = None) -> None:
+        """Tell of a change, one by hand `after` an attempt; without an answer it is `Unavailable`: tell it again."""
+        for notice in notices(record, spec.webhook, self._subscriptions, after=after):
             try:
                 await self._outbox.put(notice)
             except Unavailable:

@@ -298,7 +298,7 @@ class Operations:
         return await self._in_budget(once)
 
     async def _apply(self, stored: Stored, change: changes.Change) -> None:
-        await self._keep(change.job, change.records)
+        await self._keep(stored.job if isinstance(stored.job, Job) else change.job, change.records)
         revision = await self._write(change.job, expected=stored.revision)
         if change.job.status.plan.due is None:
             await self._tidy(change.job, revision)
@@ -309,7 +309,9 @@ class Operations:
         for record in records:
             if is_kept(job, record):
                 await self._backend.history.create(record, ttl=self._retention(record))
-            await self._herald.tell(job.spec, record)
+            waiting = job.status.retries.get(ExecutionId(record.execution))
+            after = waiting.attempt - 1 if waiting is not None and not record.attempt else None
+            await self._herald.tell(job.spec, record, after=after)
 
     async def _write(self, job: Job, *, expected: int) -> int:
         ttl = changes.ttl_of(job, self._settings.completed_retention)

@@ -1,12 +1,14 @@
 """Runs that last longer than their period: skipped, queued, so many at once, over several replicas."""
 
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from itertools import pairwise
 
+import anyio
 import pytest
 
 from natsched.core.executions import ExecutionStatus
-from natsched.core.jobs import Overlap
+from natsched.core.jobs import JobId, Overlap, Stored
 from natsched.core.schedules import Interval, Once
 from natsched.daemon.events import HandedBack
 from tests.daemon.harness import World, in_a_world
@@ -107,3 +109,25 @@ async def test_a_trigger_waits_for_the_run_before_it_to_its_very_end(world: Worl
     await world.client.trigger_job("a")
     await world.clock.sleep(20)
     assert world.offsets("a") == [2.0, pytest.approx(9.3, abs=0.02)]
+
+
+@in_a_world
+async def test_hints_that_wait_for_one_instant_do_not_begin_before_it_and_wait_again(world: World) -> None:
+    """Each that begins early reads and decides anew: at an instant that many wait for that would go on and on."""
+    world.handler(takes=25.0)
+    await world.start()
+    for name in ("a", "b", "c"):
+        await world.client.ensure_job(name, Interval(seconds=10), handler="h")
+    reads = 0
+    read_many = world.backend.jobs.read_many
+
+    async def counted(jobs: Sequence[JobId]) -> Mapping[JobId, Stored]:
+        nonlocal reads
+        reads += 1
+        return await read_many(jobs)
+
+    world.backend.jobs.read_many = counted  # type: ignore[method-assign]
+    with anyio.fail_after(60):
+        await world.clock.sleep(45)
+    assert world.offsets("a") == world.offsets("b") == world.offsets("c") == [10.0, 40.0]
+    assert reads < 30
