@@ -187,8 +187,10 @@ def _moved(
     """
     status, due = job.status, job.status.plan.due
     assert due is not None
-    told, records = told_of_pause(job, max(now, due))
-    counts = told.status.counts
+    counts, records = status.counts, tuple[Record, ...]()
+    if not job.spec.active:
+        told, records = told_of_pause(job, max(now, due))
+        counts = told.status.counts
     if left_out is not None:
         counts = counted(counts, left_out.status, left_out.number)
         records += (left_out,)

@@ -8,19 +8,46 @@ import json
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from natsched.core.executions import CheckIn, Record
-from natsched.core.jobs import Job, Unreadable
+from natsched.core.jobs import Job, Spec, Status, Unreadable
 from natsched.errors import DocumentError
 
 _jobs: Final = TypeAdapter(Job)
+_specs: Final = TypeAdapter(Spec)
+_statuses: Final = TypeAdapter(Status)
 _records: Final = TypeAdapter(Record)
 _check_ins: Final = TypeAdapter(CheckIn)
 
 
+class SpecTexts:
+    """The JSON of the specs that were written last: a job is written twice a run, its spec changes hardly ever."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._texts: dict[int, tuple[Spec, bytes]] = {}
+
+    def of(self, spec: Spec) -> bytes:
+        """Return the spec's JSON; known by its identity, which comes with every document that follows from it."""
+        known = self._texts.get(id(spec))
+        if known is not None and known[0] is spec:
+            return known[1]
+        text = _specs.serializer.to_json(spec, exclude_none=True)
+        if len(self._texts) >= self._size:
+            del self._texts[next(iter(self._texts))]
+        self._texts[id(spec)] = spec, text
+        return text
+
+
+_spec_texts: Final = SpecTexts(8192)
+
+
 def encode_job(job: Job) -> bytes:
     """Write a job's document."""
-    return _jobs.serializer.to_json(job, exclude_none=True)
+    status = _statuses.serializer.to_json(job.status, exclude_none=True)
+    head = b'{"v":%d,"id":%b,"uid":%b,"spec":' % (job.v, to_json(job.id), to_json(job.uid))
+    return b"".join((head, _spec_texts.of(job.spec), b',"status":', status, b"}"))
 
 
 def decode_job(data: bytes, *, key: str) -> Job:

@@ -7,9 +7,9 @@ Every transition is in `TRANSITIONS`; a pair that is not there is illegal.
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Final, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field, JsonValue
 
@@ -179,7 +179,7 @@ class Record:
     result: JsonValue = None
     check_in: CheckIn | None = None
     cause: Cause | None = None
-    hooks: Annotated[Mapping[str, str], UNLESS_EMPTY] = field(default_factory=dict)
+    hooks: Mapping[str, str] | None = None
 
     @property
     def did_not_run(self) -> bool:

@@ -141,7 +141,7 @@ class Dispatcher:
     async def _do(self, held: Held, facts: Facts, decision: Decision) -> bool:
         """Do as decided; False if it is to be decided anew."""
         match decision:
-            case Claim() | Settle() if decision.records and not facts.authoritative:
+            case Settle() if decision.records and not facts.authoritative:
                 await self._read_again(held, facts)  # what is recalled may be old, and its records would be false
             case Claim() | Settle() | PassOn():
                 if await self._write(held, facts.stored, decision):

@@ -61,7 +61,7 @@ async def test_a_run_that_goes_well_is_told_at_its_start_its_success_and_last_of
     assert [event.status for event in told] == [None, ExecutionStatus.OK, ExecutionStatus.OK]
     assert told[1].result == {"rows": 3}
     assert told[0].context.execution_id == record.execution
-    assert (record.status, record.hooks) == (ExecutionStatus.OK, {})
+    assert (record.status, record.hooks) == (ExecutionStatus.OK, None)
 
 
 @in_a_world
@@ -145,7 +145,7 @@ async def test_a_hook_never_takes_the_place_of_the_runs_own_error(world: World) 
     await world.start()
     record = await run(world)
     assert (record.status, record.error) == (ExecutionStatus.FAILED, "RuntimeError: broken")
-    assert set(record.hooks) == {"on_error", "finally"}
+    assert set(record.hooks or ()) == {"on_error", "finally"}
 
 
 @in_a_world
