@@ -10,6 +10,7 @@ from natsched.core.jobs import Job
 from natsched.core.schedules import Interval, Once
 from natsched.errors import InvalidJob
 from natsched.targets.context import Context
+from natsched.targets.hooks import HookEvent
 from tests.daemon.harness import World, in_a_world
 
 WEEK = Interval(days=7)
@@ -123,6 +124,35 @@ async def test_a_run_waits_at_its_checkpoint_while_it_is_paused_and_its_time_lim
     record = await world.client.execution("a", execution)
     assert record.status is ExecutionStatus.OK
     assert record.duration == pytest.approx(10 + 60 - 0.5, abs=0.6)
+
+
+@in_a_world
+async def test_the_hooks_of_a_pause_are_called_once_each_and_a_pause_puts_no_deadline_off(world: World) -> None:
+    told: list[str] = []
+
+    @world.registry.handler("steps")
+    async def run(ctx: Context) -> None:
+        while True:
+            await ctx.checkpoint()
+            await world.clock.sleep(1)
+
+    @world.registry.hook("on_pause", job="a")
+    @world.registry.hook("on_resume")
+    async def note(event: HookEvent) -> None:
+        told.append(event.hook)
+
+    await world.start()
+    await world.client.ensure_job("a", WEEK, handler="steps", deadline=30)
+    execution = await triggered(world)
+    for _ in range(2):
+        await world.clock.sleep(2)
+        await world.client.pause_execution("a", execution)
+        await world.clock.sleep(2)
+        await world.client.resume_execution("a", execution)
+    record = await world.client.execution("a", execution)
+    assert told == ["on_pause", "on_resume"] * 2
+    assert record.status is ExecutionStatus.TIMED_OUT
+    assert record.duration == pytest.approx(30, abs=0.1)
 
 
 @in_a_world

@@ -1,16 +1,18 @@
 """Executions that are cancelled, paused, replaced, chained and run by every replica, while replicas die."""
 
+import json
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import cast
 
 import pytest
 
-from natsched import After, Client, ExecutionStatus, Interval, Record
+from natsched import After, Client, ExecutionStatus, Interval, Record, Shell
 from tests.e2e.journal import Absence, Journal
 from tests.e2e.processes import Fleet, until
 from tests.e2e.series import soon
@@ -48,6 +50,49 @@ async def test_what_runs_on_some_replica_is_cancelled_at_once_and_of_a_dead_one_
         record = await (await client.cancel_execution(job, handles[job].execution_id)).wait(30)
         assert record.status is ExecutionStatus.CANCELLED
     assert all(one.attempt == 1 for one in journal.attempts()), "none was taken over"
+
+
+async def test_the_whole_process_group_of_a_command_ends_when_its_run_is_cancelled(
+    client: Client, replicas: Fleet, tmp_path: Path
+) -> None:
+    await replicas.start("a", NATSCHED_TARGETS__SHELL__ENABLED="true")
+    pids = tmp_path / "pids"
+    script = f"sleep 100 & echo $! > {pids}; sleep 101 & echo $! >> {pids}; wait"
+    await client.ensure_job("s", DAY, target=Shell(argv=(script,), shell=True, grace=1))
+    handle = await client.trigger_job("s")
+    started = await until(
+        lambda: pids.exists() and len(pids.read_text().split()) == 2 and pids.read_text(), "it runs", 10
+    )
+    record = await (await client.cancel_execution("s", handle.execution_id)).wait(10)
+    assert record.status is ExecutionStatus.CANCELLED
+
+    def gone() -> bool:
+        return not any(Path(f"/proc/{pid}").exists() for pid in started)
+
+    await until(gone, "its processes are gone", 5)
+
+
+async def test_a_queue_goes_on_with_the_replicas_that_serve_it(
+    client: Client, replicas: Fleet, journal: Journal
+) -> None:
+    both = {"NATSCHED_QUEUES": json.dumps({"default": {"concurrency": 5}, "mail": {"concurrency": 5}})}
+    (a, b) = await replicas.start("a", "b", **both)
+    (c,) = await replicas.start("c", NATSCHED_QUEUES=json.dumps({"default": {"concurrency": 5}}))
+    for number in range(5):
+        schedule = Interval(milliseconds=300, start_at=soon(1))
+        await client.ensure_job(f"mail.{number}", schedule, handler="work", queue="mail", payload={"lasts": 0.05})
+        await client.ensure_job(f"other.{number}", schedule, handler="work", payload={"lasts": 0.05})
+    await until(lambda: len(journal.ended("mail")) > 30 and len(journal.ended("other")) > 30, "they run", 30)
+    killed = a.kill()
+
+    def all_go_on() -> bool:
+        late = {one.job for one in journal.ended() if one.started > killed + 8}
+        return len(late) == 10
+
+    await until(all_go_on, "all jobs go on", 40)
+    assert {one.pid for one in journal.attempts("mail")} == {a.pid, b.pid}
+    assert c.pid in {one.pid for one in journal.attempts("other")}
+    journal.check(Absence(pid=a.pid, at=killed))
 
 
 async def test_a_paused_run_goes_on_where_it_was_also_on_another_replica(
