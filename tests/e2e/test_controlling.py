@@ -60,9 +60,8 @@ async def test_the_whole_process_group_of_a_command_ends_when_its_run_is_cancell
     script = f"sleep 100 & echo $! > {pids}; sleep 101 & echo $! >> {pids}; wait"
     await client.ensure_job("s", DAY, target=Shell(argv=(script,), shell=True, grace=1))
     handle = await client.trigger_job("s")
-    started = await until(
-        lambda: pids.exists() and len(pids.read_text().split()) == 2 and pids.read_text(), "it runs", 10
-    )
+    await until(lambda: pids.exists() and len(pids.read_text().split()) == 2, "it runs", 10)
+    started = pids.read_text().split()
     record = await (await client.cancel_execution("s", handle.execution_id)).wait(10)
     assert record.status is ExecutionStatus.CANCELLED
 
