@@ -145,6 +145,7 @@ def _claim_plan(job: Job, taken: Take, start: datetime, places: tuple[LeaseId, .
         due=taken.due,
         delivery=facts.delivery,
         deadline=deadline_of(job.spec, taken.due),
+        once=job.spec.delivery == "at_most_once",
     )
     traceless = job.spec.leaves_no_trace
     entries = parts(execution, entry, places, facts)
@@ -251,6 +252,7 @@ def _decide_manual(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
         payload=asked.payload,
         cause=asked.cause,
         deadline=deadline,
+        once=job.spec.delivery == "at_most_once",
     )
     return _claim_waiting(job, left, execution, entry, asked.at, facts)
 

@@ -139,7 +139,8 @@ class Running:
 
     A lease of None was handed back by a replica that shut down: anybody may go on. `delivery` is the
     sequence of the delivery that was claimed, `takeovers` counts the holders that died on it. By `deadline` it
-    is ended, if there is one. With `assigned` another replica made the claim for that lease. `cancel` is why it is
+    is ended, if there is one. One that was claimed to run `once` at most is taken over by nobody, whatever its job
+    says by then. With `assigned` another replica made the claim for that lease. `cancel` is why it is
     to end, `paused` whether it is to wait at its next checkpoint.
     """
 
@@ -156,6 +157,7 @@ class Running:
     deadline: AwareDatetime | None = None
     cause: Cause | None = None
     assigned: Annotated[bool, UNLESS_EMPTY] = False
+    once: Annotated[bool, UNLESS_EMPTY] = False
     cancel: str | None = None
     paused: Annotated[bool, UNLESS_EMPTY] = False
 

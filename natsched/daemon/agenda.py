@@ -62,10 +62,11 @@ class Agenda:
     async def due(self) -> list[Held]:
         """Wait until it is time to begin and return those to begin with, the earliest first, at least one.
 
-        What arrives meanwhile is planned for within `REPLAN`, or at once if it starts before what is next.
+        What arrives meanwhile is planned for at once if it starts before what is next, else when half of the time to
+        that has passed: what starts later can hardly ask to begin so much sooner.
         """
         while True:
-            pause, self._until = REPLAN, math.inf
+            pause, self._until = math.inf, math.inf
             now = self._clock.now().timestamp()
             if self._put_off:
                 if self._put_off[0][0] <= now:
@@ -78,7 +79,7 @@ class Agenda:
                 pause = min(pause, plan.at - now)
                 self._until = plan.until
             self._woken = anyio.Event()
-            with anyio.move_on_after(min(pause, REPLAN)):
+            with anyio.move_on_after(pause if pause <= REPLAN else max(pause / 2, REPLAN)):
                 await self._woken.wait()
 
     def empty(self) -> list[Held]:

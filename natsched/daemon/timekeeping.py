@@ -5,12 +5,13 @@ from typing import Final
 
 from natsched.clock import EPOCH, ServerClock
 from natsched.core.offsets import OffsetFilter, Sample
-from natsched.errors import BackendError
+from natsched.errors import BackendError, Unavailable
 from natsched.logs import get_logger
 from natsched.ports import Backend
 
 INTERVAL: Final = 5.0
 FIRST_SAMPLES: Final = 5
+_AGAIN: Final = 0.5
 LARGE: Final = timedelta(milliseconds=250)
 
 log = get_logger(__name__)
@@ -27,8 +28,14 @@ class Timekeeper:
 
     async def start(self) -> None:
         """Take the first samples, so that no run is held by a clock that was never compared."""
-        for _ in range(FIRST_SAMPLES):
-            await self.sample()
+        taken = 0
+        while taken < FIRST_SAMPLES:
+            try:
+                await self.sample()
+                taken += 1
+            except Unavailable as error:
+                log.warning("no sample of the server's time yet", action="clock_wait", error=str(error))
+                await self._clock.sleep(_AGAIN)
 
     async def sample(self) -> None:
         """Take one sample."""
