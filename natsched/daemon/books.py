@@ -6,8 +6,9 @@ from functools import partial
 from typing import TypeVar
 
 from natsched.clock import Clock
-from natsched.core.changes import ttl_of
-from natsched.core.endings import Outcome, finish, holds, is_kept, record_of, release
+from natsched.core.changes import Change, ttl_of
+from natsched.core.control import ended as changed_by_end
+from natsched.core.endings import Outcome, holds, is_kept, record_of, release
 from natsched.core.executions import FAILURES, Event, ExecutionStatus, Record, advance
 from natsched.core.hints import Hint
 from natsched.core.jobs import ExecutionId, Job, Running
@@ -143,8 +144,9 @@ class Books:
         assert entry.lease is not None
         while True:
             try:
-                ended = _ended(job, execution, outcome)
-                written = await self.write(ended, expected=revision)
+                change = _ended(job, execution, outcome)
+                await self.keep(job, *change.records)
+                ended, written = change.job, await self.write(change.job, expected=revision)
             except Conflict:
                 stored = await self._backend.jobs.read(job.id)
                 if not isinstance(stored.job, Job) or stored.job.uid != job.uid:
@@ -172,10 +174,10 @@ class Books:
         return await retrying(call, self._options.publish_retry, self._clock)
 
 
-def _ended(job: Job, execution: ExecutionId, outcome: Outcome) -> Job:
+def _ended(job: Job, execution: ExecutionId, outcome: Outcome) -> Change:
     if outcome.status is ExecutionStatus.INTERRUPTED:
-        return release(job, execution)
-    return finish(job, execution, outcome)
+        return Change(job=release(job, execution))
+    return changed_by_end(job, execution, outcome)
 
 
 def _was_mine(job: Job, execution: ExecutionId, entry: Running) -> bool:
