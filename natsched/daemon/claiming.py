@@ -23,7 +23,7 @@ from natsched.errors import BackendError, Conflict
 from natsched.logs import get_logger
 from natsched.ports import Backend, Lock
 from natsched.protocol.groups import Groups
-from natsched.protocol.telling import tell
+from natsched.protocol.telling import tell_if_possible
 from natsched.targets.finding import missing
 from natsched.targets.registry import Handler
 
@@ -205,7 +205,7 @@ class Claimer:
 
     async def _run(self, held: Held, claim: Claim, active: Active, handler: Handler, job: Job, revision: int) -> None:
         if claim.tell:
-            await tell(self._backend.locks, claim.tell, job.id)
+            await tell_if_possible(self._backend.locks, claim.tell, job.id)
         if claim.rehint:
             await self._books.owe(plan_hint(job, revision))
         if job.spec.delivery == "at_most_once":

@@ -9,6 +9,7 @@ import pytest
 from natsched.core.executions import ExecutionStatus
 from natsched.core.jobs import Priority
 from natsched.core.schedules import Interval, Once
+from natsched.errors import Unavailable
 from tests.daemon.harness import World, in_a_world
 
 
@@ -205,3 +206,25 @@ def test_all_and_at_most_once_go_together(takes: float) -> None:
         assert Counter(call.replica for call in world.calls) == {"r1": 3, "r2": 3}
 
     run()
+
+
+@in_a_world
+async def test_words_that_cannot_be_said_take_nothing_from_the_part_and_the_plan_of_who_says_them(
+    world: World,
+) -> None:
+    world.handler()
+    await world.start("r1")
+    await world.start("r2")
+    put = world.backend.locks.put
+
+    async def refused(key: str, value: bytes, *, ttl: timedelta) -> None:
+        if key.startswith("control"):
+            raise Unavailable("no answer")
+        await put(key, value, ttl=ttl)
+
+    world.backend.locks.put = refused  # type: ignore[method-assign]
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h", scope="all", overlap="allow")
+    await world.clock.sleep(25)
+    assert world.offsets("a") == [pytest.approx(at, abs=0.05) for at in (10, 20)]
+    assert {record.status for record in world.ends} == {ExecutionStatus.OK}
+    assert not world.left_out
