@@ -146,7 +146,7 @@ def _claim_plan(job: Job, taken: Take, start: datetime, places: tuple[LeaseId, .
         delivery=facts.delivery,
         deadline=deadline_of(job.spec, taken.due),
     )
-    traceless = job.spec.leaves_no_trace
+    traceless = job.spec.leaves_no_trace and not status.followers
     entries = parts(execution, entry, places, facts)
     running = status.running if traceless else {**status.running, **entries}
     moved, records = _moved(job, taken, _left_out(job, taken, facts.now), facts.now, running, status.runs + 1)

@@ -251,3 +251,13 @@ async def test_a_submission_under_a_key_is_unique_within_its_window(world: World
     with pytest.raises(JobExists):
         await world.client.submit_job("a", WEEK, **key)  # type: ignore[arg-type]
     await world.client.submit_job("b", WEEK, **key)  # type: ignore[arg-type]
+
+
+@in_a_world
+async def test_a_job_that_leaves_no_trace_is_followed_too(world: World) -> None:
+    world.handler()
+    await world.start()
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h", overlap="allow", delivery="at_most_once")
+    await world.client.ensure_job("b", After("a"), handler="h")
+    await world.clock.sleep(35)
+    assert Counter(call.job_id for call in world.calls) == {"a": 3, "b": 3}
