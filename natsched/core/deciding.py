@@ -309,6 +309,8 @@ def _claim_waiting(
     places = place(job, facts)
     if not isinstance(places, tuple):
         return places
+    if entry.attempt > 1 and job.spec.scope == "all":
+        places = (facts.lease,)  # one part is tried again; the others have names and ends of their own
     if len(job.status.running) + len(places) > MAX_RUNNING:
         return hand_back(facts, "too many executions are running")
     entries = parts(execution, entry, places, facts)

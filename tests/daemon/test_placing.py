@@ -10,6 +10,7 @@ from natsched.core.executions import ExecutionStatus
 from natsched.core.jobs import Priority
 from natsched.core.schedules import Interval, Once
 from natsched.errors import Unavailable
+from natsched.targets.context import Context
 from tests.daemon.harness import World, in_a_world
 
 
@@ -228,3 +229,29 @@ async def test_words_that_cannot_be_said_take_nothing_from_the_part_and_the_plan
     assert world.offsets("a") == [pytest.approx(at, abs=0.05) for at in (10, 20)]
     assert {record.status for record in world.ends} == {ExecutionStatus.OK}
     assert not world.left_out
+
+
+@in_a_world
+async def test_a_part_that_is_tried_again_by_hand_runs_once_and_leaves_the_others_alone(world: World) -> None:
+    @world.registry.handler("h")
+    async def run(ctx: Context) -> None:
+        world.calls.append(ctx)
+        if ctx.attempt == 1 and ctx.replica == "r1":
+            raise ValueError("no")
+        await world.clock.sleep(20)
+
+    await world.start("r1")
+    await world.start("r2")
+    await world.client.ensure_job("a", Interval(days=9), handler="h", scope="all")
+    await world.client.trigger_job("a")
+    await world.clock.sleep(2)
+    (failed,) = [record for record in world.ends if record.replica == "r1"]
+    await world.client.retry_execution("a", failed.execution)
+    await world.clock.sleep(100)
+    assert len(world.calls) == 3
+    assert sorted((record.attempt, record.status) for record in world.ends) == [
+        (1, ExecutionStatus.FAILED),
+        (1, ExecutionStatus.OK),
+        (2, ExecutionStatus.OK),
+    ]
+    assert (await world.client.get_job("a")).running == ()
