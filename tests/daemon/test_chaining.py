@@ -261,3 +261,19 @@ async def test_a_job_that_leaves_no_trace_is_followed_too(world: World) -> None:
     await world.client.ensure_job("b", After("a"), handler="h")
     await world.clock.sleep(35)
     assert Counter(call.job_id for call in world.calls) == {"a": 3, "b": 3}
+
+
+@in_a_world
+async def test_an_attempt_by_hand_knows_what_it_runs_after(world: World) -> None:
+    world.handler()
+    world.handler("fails", fails=ValueError("no"))
+    await world.start()
+    await world.client.ensure_job("a", WEEK, handler="h")
+    await world.client.ensure_job("b", After("a"), handler="fails")
+    await world.client.trigger_job("a")
+    await world.clock.sleep(1)
+    (failed,) = [record for record in world.ends if record.job == "b"]
+    await world.client.retry_execution("b", failed.execution)
+    await world.clock.sleep(1)
+    first, again = (call for call in world.calls if call.job_id == "b")
+    assert first.cause == again.cause is not None
