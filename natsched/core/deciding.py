@@ -52,6 +52,9 @@ from natsched.core.takeovers import RUNNING_ELSEWHERE, bury, decide_running
 ITS_TURN: Final = timedelta(milliseconds=250)
 """When a run that waits for others of a backfill is looked at again, if none of them is running."""
 
+SOON: Final = timedelta(seconds=5)
+"""How long before the end of a pause a retry is held until then, rather than hinted again."""
+
 
 def decide(hint: Hint, facts: Facts) -> Decision:
     """Decide a hint's fate."""
@@ -271,7 +274,8 @@ def _expire(job: Job, left: Status, execution: ExecutionId, asked: Manual, now: 
 def _decide_retry(job: Job, execution: ExecutionId, again: Retrying, facts: Facts) -> Decision:
     """Claim the next attempt of an execution that failed; under `skip` it waits for others, and is not skipped."""
     if not again.manual and not job.spec.is_active(facts.now):
-        return Drop(reason="paused")
+        until = job.spec.paused_until
+        return Drop(reason="paused") if until is None or until - facts.now > SOON else Wait(until=until)
     retries = {key: value for key, value in job.status.retries.items() if key != execution}
     entry = Running(
         lease=facts.lease,

@@ -59,11 +59,14 @@ def handover_hint(job: Job, execution: ExecutionId, revision: int) -> RunHint:
 
 
 def retry_hint(job: Job, execution: ExecutionId, revision: int) -> RunHint | None:
-    """Return the hint of an execution's next attempt; None if it has to wait for the job to go on."""
-    again = job.status.retries[execution]
+    """Return the hint of an execution's next attempt; None if it has to wait until somebody resumes the job."""
+    again, until = job.status.retries[execution], job.spec.paused_until
+    start = again.at
     if not again.manual and not job.spec.active:
-        return None
-    return _run_hint(job, execution, again.attempt, again.at, revision)
+        if until is None:
+            return None
+        start = max(start, until)
+    return _run_hint(job, execution, again.attempt, start, revision)
 
 
 def _run_hint(job: Job, execution: ExecutionId, attempt: int, start: datetime, revision: int) -> RunHint:
