@@ -92,6 +92,9 @@ class Claimer:
         if not slots.take() and not await slots.acquire(self._patience(claim), claim.job.spec.priority):
             self._spill(held)
             return True
+        if claim.running.lease != self._leaseholder.lease:  # it was lost while this waited for a place
+            slots.release()
+            return False
         if claim.execution in self.active:  # a doubled hint: token and lease are the same, so only one may try
             slots.release()
             self._keeper.nak(held, RUNNING_ELSEWHERE)
