@@ -18,7 +18,8 @@ def owed(before: Job, after: Job, revision: int) -> Iterator[Hint]:
 def freed(before: Job, after: Job, revision: int, now: datetime) -> Iterator[Hint]:
     """Return hints of what may have waited for the end of a run, in whichever replica or the queue.
 
-    Without them it would be looked at again when its own hint comes, after up to seconds. A hint too many is dropped.
+    Without them it would be looked at again when its own hint comes, after up to seconds. Of what was asked for as
+    much is woken as may begin now: each of the others would be held once more at each end, until its turn.
     """
     if after.spec.concurrency is None or len(after.status.running) >= len(before.status.running):
         return
@@ -26,7 +27,8 @@ def freed(before: Job, after: Job, revision: int, now: datetime) -> Iterator[Hin
         hint = plan_hint(after, revision)
         if hint is not None and hint.start <= now:
             yield hint
-    for execution in after.status.manual:
+    waiting = sorted(after.status.manual.items(), key=lambda item: item[1].due or item[1].at)
+    for execution, _ in waiting[: max(1, after.spec.concurrency - len(after.status.running))]:
         yield manual_hint(after, execution, revision)
     for execution in after.status.retries.keys() & before.status.retries.keys():
         again = retry_hint(after, execution, revision)
