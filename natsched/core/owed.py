@@ -12,6 +12,9 @@ def owed(before: Job, after: Job, revision: int) -> Iterator[Hint]:
     """Return the hints that a write owes, which put `after` in the place of `before`."""
     if after.status.plan != before.status.plan and (hint := plan_hint(after, revision)) is not None:
         yield hint
+    for execution, entry in after.status.running.items():
+        if entry.lease is None and entry.assigned and before.status.running[execution].lease is not None:
+            yield takeover_hint(after, execution, entry, revision)  # no delivery is left of it
     yield from new_runs(before, after, revision)
 
 
