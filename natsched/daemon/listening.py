@@ -25,7 +25,7 @@ class Listener:
         self._draining = False
 
     def drain(self) -> None:
-        """Begin nothing more; what runs may still be cancelled."""
+        """Begin nothing more, and decline what is still given; what runs may still be cancelled."""
         self._draining = True
 
     async def run(self, runs: asyncio.TaskGroup) -> None:
@@ -43,15 +43,17 @@ class Listener:
             log.warning("what is asked of a run waits for the sweep", action="look_failed", job=job, error=str(error))
             return
         if isinstance(stored.job, Job):
-            self._do_as(stored, stored.job, runs)
+            await self._do_as(stored, stored.job, runs)
 
-    def _do_as(self, stored: Stored, job: Job, runs: asyncio.TaskGroup) -> None:
+    async def _do_as(self, stored: Stored, job: Job, runs: asyncio.TaskGroup) -> None:
         for execution, entry in job.status.running.items():
             if entry.lease != self._leaseholder.lease:
                 continue
             active = self._claimer.active.get(execution)
             if active is None:
-                if entry.assigned and not self._draining:
+                if entry.assigned and self._draining:
+                    await self._claimer.decline(job, stored.revision, execution)
+                elif entry.assigned:
                     runs.create_task(self._claimer.join(job, stored.revision, execution), name=job.id)
             elif entry.cancel is not None:
                 active.stop("cancelled", entry.cancel)
