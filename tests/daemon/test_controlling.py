@@ -294,3 +294,27 @@ async def test_what_follows_any_end_follows_a_retry_that_is_cancelled(world: Wor
     await world.client.cancel_execution("a", execution)
     await world.clock.sleep(0.5)
     assert [call.job_id for call in world.calls] == ["a", "b"]
+
+
+@in_a_world
+async def test_what_is_paused_goes_on_though_the_word_of_it_was_lost(world: World) -> None:
+    @world.registry.handler("steps")
+    async def run(ctx: Context) -> None:
+        for _ in range(100):
+            await world.clock.sleep(0.1)
+            await ctx.checkpoint()
+
+    await world.start()
+    await world.client.ensure_job("a", WEEK, handler="steps")
+    execution = await triggered(world)
+    await world.client.pause_execution("a", execution)
+    await world.clock.sleep(20)
+
+    async def lost(*args: object, **kwargs: object) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    world.backend.locks.put, put = lost, world.backend.locks.put  # type: ignore[method-assign]
+    await world.client.resume_execution("a", execution)
+    world.backend.locks.put = put  # type: ignore[method-assign]
+    await world.clock.sleep(60)
+    assert [record.status for record in world.ends] == [ExecutionStatus.OK]
