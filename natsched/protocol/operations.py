@@ -115,7 +115,8 @@ class Operations:
 
         if unique_key is None:
             return await self._in_budget(once)
-        async with unique(self._backend.locks, unique_key, window, checked):
+        locks, retry, clock = self._backend.locks, self._retry, self._clock
+        async with unique(locks, unique_key, window, checked, retry=retry, clock=clock):
             return await self._in_budget(once)
 
     async def _submit(self, job_id: JobId, spec: Spec) -> Job:
