@@ -56,17 +56,20 @@ class Books:
         self.recall.note(job, revision)
         return revision
 
-    async def keep(self, job: Job, *records: Record) -> None:
-        """Create the records that the job's history keeps, and tell of all; one that is there already stays."""
+    async def keep(self, job: Job, *records: Record, after: int | None = None) -> None:
+        """Create the records that the job's history keeps, and tell of all; one that is there already stays.
+
+        With `after` they tell what became of an execution after that attempt.
+        """
         for record in records:
             if is_kept(job, record):
                 await self._again(partial(self._backend.history.create, record, ttl=self._retention(record.status)))
-            await self.tell(job, record)
+            await self.tell(job, record, after=after)
 
-    async def tell(self, job: Job, record: Record) -> None:
+    async def tell(self, job: Job, record: Record, *, after: int | None = None) -> None:
         """Tell the webhooks of a change, if there are any."""
         if self._herald.is_wanted(job.spec):
-            await self._again(partial(self._herald.tell, job.spec, record))
+            await self._again(partial(self._herald.tell, job.spec, record, after=after))
 
     def announce(
         self, job: Job, execution: ExecutionId, entry: Running, start: datetime, former: Running | None = None
@@ -145,7 +148,7 @@ class Books:
         while True:
             try:
                 change = _ended(job, execution, outcome)
-                await self.keep(job, *change.records)
+                await self.keep(job, *change.records, after=entry.attempt)
                 ended, written = change.job, await self.write(change.job, expected=revision)
             except Conflict:
                 stored = await self._backend.jobs.read(job.id)

@@ -28,9 +28,10 @@ class Settler:
 
     async def settle(self, stored: Stored, settle: Settle) -> bool:
         """Write what became of a plan or an execution that does not run here."""
-        await self._books.keep(settle.job, *settle.records)
         if settle.finished is not None:
             await self._books.tell(settle.job, settle.finished)
+        after = None if settle.finished is None else settle.finished.attempt
+        await self._books.keep(settle.job, *settle.records, after=after)
         try:
             revision = await self._books.write(settle.job, expected=stored.revision)
         except Conflict:

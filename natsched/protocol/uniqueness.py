@@ -27,7 +27,7 @@ async def unique(
 ) -> AsyncGenerator[None, None]:
     """Write a job within the block; JobExists, with the other's id, if one was submitted under the key.
 
-    A key that has this job's id may be left by a try whose answer was lost: then the job itself tells whether it exists.
+    A key that has this job's id may be left by a try whose answer was lost: then the job tells whether it exists.
     """
     if not key or len(key) > MAX_KEY:
         raise InvalidJob(f"take 1 to {MAX_KEY} characters", field="unique_key")

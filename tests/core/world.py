@@ -215,16 +215,11 @@ class World:
                     self.ledger.decided(claim, self.now)
                     if (yield from self.claim(replica, message, claim, look.stored)):
                         return None
-                case Displace() as displace:
-                    luck = yield None
-                    revision = self.write(displace.job, expected=look.stored.revision)
-                    if revision is not None and luck is not Luck.LOST:
-                        look.stored = Stored(id=JOB, job=displace.job, revision=revision)
-                        continue
-                case Wait(until=until):
-                    yield until
-                case ReadAgain():
+                case Displace(job=job):
                     yield None
+                    self.write(job, expected=look.stored.revision)
+                case (Wait() | ReadAgain()) as later:
+                    yield later.until if isinstance(later, Wait) else None
             look = Look(self.stored, authoritative=True)
         return self.nak(message)
 
@@ -371,9 +366,7 @@ class World:
         entry = None if self.job is None else self.job.status.running.get(claim.execution)
         return entry is not None and entry.token == claim.running.token and entry.cancel is not None
 
-    def outcome(
-        self, replica: Replica, job: Job, started_at: datetime | None, luck: Luck, *, heard: bool
-    ) -> Outcome:
+    def outcome(self, replica: Replica, job: Job, started_at: datetime | None, luck: Luck, *, heard: bool) -> Outcome:
         """Say how a run went; one that is to end and hears of it (unless its luck is STALE) is cancelled."""
         event = Event.SUCCEED if luck is Luck.FINE else Event.FAIL
         if heard and luck is not Luck.STALE:
