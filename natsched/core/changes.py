@@ -110,7 +110,9 @@ def retry(job: Job, records: Iterable[Record], now: datetime) -> Job:
         raise InvalidJob(f"{execution} is {last.status}: only one that failed is tried again", field="execution")
     if len(job.status.retries) >= MAX_RETRIES:
         raise TooManyEntries(f"{MAX_RETRIES} executions of {job.id} wait for another attempt already", job=job.id)
-    again = Retrying(attempt=last.attempt + 1, at=now, due=last.due, manual=True, payload=last.payload)
+    again = Retrying(
+        attempt=last.attempt + 1, at=now, due=last.due, manual=True, payload=last.payload, cause=last.cause
+    )
     retries = {**job.status.retries, execution: again}
     return replace(job, status=replace(job.status, retries=retries, completed=None))
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from natsched.core.changes import Change
-from natsched.core.endings import counted, record_of_waiting
-from natsched.core.executions import Event, ExecutionStatus, advance
-from natsched.core.jobs import MAX_REASON, ExecutionId, Job, Manual
+from natsched.core.endings import Outcome, counted, finish, record_of_waiting
+from natsched.core.executions import Cause, Event, ExecutionStatus, advance
+from natsched.core.jobs import MAX_REASON, ExecutionId, Job, Manual, Retrying
 from natsched.core.planning import settle
 from natsched.errors import InvalidJob
 
@@ -41,8 +41,22 @@ def cancel(job: Job, execution: ExecutionId, reason: str | None, now: datetime) 
         manual={key: value for key, value in job.status.manual.items() if key != execution},
         counts=counted(job.status.counts, ended),
     )
+    if isinstance(waiting, Retrying) and job.status.followers:
+        end = Cause(job=job.id, execution=execution, attempt=waiting.attempt - 1, status=ended, at=now)
+        status = replace(status, handovers={**status.handovers, execution: end})
     record = record_of_waiting(job, execution, waiting, ended, why, now=now)
     return Change(job=settle(replace(job, status=status), now), records=(record,))
+
+
+def ended(job: Job, execution: ExecutionId, outcome: Outcome) -> Change:
+    """Take an attempt that ended out of `running`; one that was asked to end is not tried again."""
+    why = job.status.running[execution].cancel
+    finished = finish(job, execution, outcome)
+    if why is None or outcome.retry_at is None:
+        return Change(job=finished)
+    called_off = cancel(finished, execution, why, outcome.ended_at)
+    assert called_off is not None, "what waits was not asked before"
+    return called_off
 
 
 def hold(job: Job, execution: ExecutionId, *, paused: bool) -> Job | None:

@@ -52,6 +52,9 @@ from natsched.core.takeovers import RUNNING_ELSEWHERE, bury, decide_running
 ITS_TURN: Final = timedelta(milliseconds=250)
 """When a run that waits for others of a backfill is looked at again, if none of them is running."""
 
+SOON: Final = timedelta(seconds=5)
+"""How long before the end of a pause a retry is held until then, rather than hinted again."""
+
 
 def decide(hint: Hint, facts: Facts) -> Decision:
     """Decide a hint's fate."""
@@ -147,7 +150,7 @@ def _claim_plan(job: Job, taken: Take, start: datetime, places: tuple[LeaseId, .
         deadline=deadline_of(job.spec, taken.due),
         once=job.spec.delivery == "at_most_once",
     )
-    traceless = job.spec.leaves_no_trace
+    traceless = job.spec.leaves_no_trace and not status.followers
     entries = parts(execution, entry, places, facts)
     running = status.running if traceless else {**status.running, **entries}
     moved, records = _moved(job, taken, _left_out(job, taken, facts.now), facts.now, running, status.runs + 1)
@@ -273,7 +276,8 @@ def _expire(job: Job, left: Status, execution: ExecutionId, asked: Manual, now: 
 def _decide_retry(job: Job, execution: ExecutionId, again: Retrying, facts: Facts) -> Decision:
     """Claim the next attempt of an execution that failed; under `skip` it waits for others, and is not skipped."""
     if not again.manual and not job.spec.is_active(facts.now):
-        return Drop(reason="paused")
+        until = job.spec.paused_until
+        return Drop(reason="paused") if until is None or until - facts.now > SOON else Wait(until=until)
     retries = {key: value for key, value in job.status.retries.items() if key != execution}
     entry = Running(
         lease=facts.lease,
@@ -311,6 +315,8 @@ def _claim_waiting(
     places = place(job, facts)
     if not isinstance(places, tuple):
         return places
+    if entry.attempt > 1 and job.spec.scope == "all":
+        places = (facts.lease,)  # one part is tried again; the others have names and ends of their own
     if len(job.status.running) + len(places) > MAX_RUNNING:
         return hand_back(facts, "too many executions are running")
     entries = parts(execution, entry, places, facts)

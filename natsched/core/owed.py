@@ -12,13 +12,17 @@ def owed(before: Job, after: Job, revision: int) -> Iterator[Hint]:
     """Return the hints that a write owes, which put `after` in the place of `before`."""
     if after.status.plan != before.status.plan and (hint := plan_hint(after, revision)) is not None:
         yield hint
+    for execution, entry in after.status.running.items():
+        if entry.lease is None and entry.assigned and before.status.running[execution].lease is not None:
+            yield takeover_hint(after, execution, entry, revision)  # no delivery is left of it
     yield from new_runs(before, after, revision)
 
 
 def freed(before: Job, after: Job, revision: int, now: datetime) -> Iterator[Hint]:
     """Return hints of what may have waited for the end of a run, in whichever replica or the queue.
 
-    Without them it would be looked at again when its own hint comes, after up to seconds. A hint too many is dropped.
+    Without them it would be looked at again when its own hint comes, after up to seconds. Of what was asked for as
+    much is woken as may begin now: each of the others would be held once more at each end, until its turn.
     """
     if after.spec.concurrency is None or len(after.status.running) >= len(before.status.running):
         return
@@ -26,7 +30,8 @@ def freed(before: Job, after: Job, revision: int, now: datetime) -> Iterator[Hin
         hint = plan_hint(after, revision)
         if hint is not None and hint.start <= now:
             yield hint
-    for execution in after.status.manual:
+    waiting = sorted(after.status.manual.items(), key=lambda item: item[1].due or item[1].at)
+    for execution, _ in waiting[: max(1, after.spec.concurrency - len(after.status.running))]:
         yield manual_hint(after, execution, revision)
     for execution in after.status.retries.keys() & before.status.retries.keys():
         again = retry_hint(after, execution, revision)
@@ -59,11 +64,14 @@ def handover_hint(job: Job, execution: ExecutionId, revision: int) -> RunHint:
 
 
 def retry_hint(job: Job, execution: ExecutionId, revision: int) -> RunHint | None:
-    """Return the hint of an execution's next attempt; None if it has to wait for the job to go on."""
-    again = job.status.retries[execution]
+    """Return the hint of an execution's next attempt; None if it has to wait until somebody resumes the job."""
+    again, until = job.status.retries[execution], job.spec.paused_until
+    start = again.at
     if not again.manual and not job.spec.active:
-        return None
-    return _run_hint(job, execution, again.attempt, again.at, revision)
+        if until is None:
+            return None
+        start = max(start, until)
+    return _run_hint(job, execution, again.attempt, start, revision)
 
 
 def _run_hint(job: Job, execution: ExecutionId, attempt: int, start: datetime, revision: int) -> RunHint:

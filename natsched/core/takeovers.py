@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from natsched.core.control import ended
 from natsched.core.decisions import AskLeases, AskRecord, Decision, Drop, HandBack, ReadAgain, Settle
 from natsched.core.endings import Outcome, finish, record_of
 from natsched.core.executions import FINAL, Event, ExecutionStatus, advance
@@ -37,7 +38,8 @@ def decide_running(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
             error=record.error,
             retry_at=record.retry_at,
         )
-        return Settle(job=finish(job, execution, outcome), reason="finished from its record", finished=record)
+        change = ended(job, execution, outcome)
+        return Settle(job=change.job, reason="finished from its record", records=change.records, finished=record)
     return _take_over(job, execution, facts)
 
 

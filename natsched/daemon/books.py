@@ -6,8 +6,9 @@ from functools import partial
 from typing import TypeVar
 
 from natsched.clock import Clock
-from natsched.core.changes import ttl_of
-from natsched.core.endings import Outcome, finish, holds, is_kept, record_of, release
+from natsched.core.changes import Change, ttl_of
+from natsched.core.control import ended as changed_by_end
+from natsched.core.endings import Outcome, holds, is_kept, record_of, release
 from natsched.core.executions import FAILURES, Event, ExecutionStatus, Record, advance
 from natsched.core.hints import Hint
 from natsched.core.jobs import ExecutionId, Job, Running
@@ -55,17 +56,20 @@ class Books:
         self.recall.note(job, revision)
         return revision
 
-    async def keep(self, job: Job, *records: Record) -> None:
-        """Create the records that the job's history keeps, and tell of all; one that is there already stays."""
+    async def keep(self, job: Job, *records: Record, after: int | None = None) -> None:
+        """Create the records that the job's history keeps, and tell of all; one that is there already stays.
+
+        With `after` they tell what became of an execution after that attempt.
+        """
         for record in records:
             if is_kept(job, record):
                 await self._again(partial(self._backend.history.create, record, ttl=self._retention(record.status)))
-            await self.tell(job, record)
+            await self.tell(job, record, after=after)
 
-    async def tell(self, job: Job, record: Record) -> None:
+    async def tell(self, job: Job, record: Record, *, after: int | None = None) -> None:
         """Tell the webhooks of a change, if there are any."""
         if self._herald.is_wanted(job.spec):
-            await self._again(partial(self._herald.tell, job.spec, record))
+            await self._again(partial(self._herald.tell, job.spec, record, after=after))
 
     def announce(
         self, job: Job, execution: ExecutionId, entry: Running, start: datetime, former: Running | None = None
@@ -143,8 +147,9 @@ class Books:
         assert entry.lease is not None
         while True:
             try:
-                ended = _ended(job, execution, outcome)
-                written = await self.write(ended, expected=revision)
+                change = _ended(job, execution, outcome)
+                await self.keep(job, *change.records, after=entry.attempt)
+                ended, written = change.job, await self.write(change.job, expected=revision)
             except Conflict:
                 stored = await self._backend.jobs.read(job.id)
                 if not isinstance(stored.job, Job) or stored.job.uid != job.uid:
@@ -172,10 +177,10 @@ class Books:
         return await retrying(call, self._options.publish_retry, self._clock)
 
 
-def _ended(job: Job, execution: ExecutionId, outcome: Outcome) -> Job:
+def _ended(job: Job, execution: ExecutionId, outcome: Outcome) -> Change:
     if outcome.status is ExecutionStatus.INTERRUPTED:
-        return release(job, execution)
-    return finish(job, execution, outcome)
+        return Change(job=release(job, execution))
+    return changed_by_end(job, execution, outcome)
 
 
 def _was_mine(job: Job, execution: ExecutionId, entry: Running) -> bool:

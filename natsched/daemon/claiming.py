@@ -19,11 +19,11 @@ from natsched.daemon.keeping import Keeper
 from natsched.daemon.leasing import Leaseholder
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.slots import Slots
-from natsched.errors import BackendError, Conflict
+from natsched.errors import Conflict
 from natsched.logs import get_logger
 from natsched.ports import Backend, Lock
 from natsched.protocol.groups import Groups
-from natsched.protocol.telling import tell
+from natsched.protocol.telling import tell_if_possible
 from natsched.targets.finding import missing
 from natsched.targets.registry import Handler
 
@@ -92,6 +92,9 @@ class Claimer:
         if not slots.take() and not await slots.acquire(self._patience(claim), claim.job.spec.priority):
             self._spill(held)
             return True
+        if claim.running.lease != self._leaseholder.lease:  # it was lost while this waited for a place
+            slots.release()
+            return False
         if claim.execution in self.active:  # a doubled hint: token and lease are the same, so only one may try
             slots.release()
             self._keeper.nak(held, RUNNING_ELSEWHERE)
@@ -132,26 +135,41 @@ class Claimer:
         if len(self._joined) > _JOINED:
             del self._joined[next(iter(self._joined))]
         slots, task = self._slots.get(job.spec.queue), asyncio.current_task()
-        if slots is None or task is None:
-            return
+        assert task is not None
         active = self._begin(job, execution, entry, task)
+        if entry.cancel is not None:  # the word of it may have come as one with that of the part
+            active.stop("cancelled", entry.cancel)
         start = start_of_running(job, entry)
         self._books.announce(job, execution, entry, start)
         try:
-            await slots.acquire(priority=job.spec.priority)
+            if slots is not None:
+                await slots.acquire(priority=job.spec.priority)
             try:
                 await self._run_part(job, revision, active, entry, start)
             finally:
-                slots.release()
-        except BackendError as error:
-            log.warning("a part of a job could not be run", action="part_failed", job=job.id, error=str(error))
+                if slots is not None:
+                    slots.release()
+        except Exception:
+            log.exception("a part of a job could not be run", action="part_failed", job=job.id)
+            if active.started_at is None or job.spec.delivery == "at_least_once":
+                self._joined.pop((execution, entry.token), None)  # the sweep tells of it again
         finally:
             self._end(active)
+
+    async def decline(self, job: Job, revision: int, execution: ExecutionId) -> None:
+        """End or give back what another replica claimed for this one, which shuts down."""
+        entry, task = job.status.running[execution], asyncio.current_task()
+        assert task is not None
+        active = self._executor.active(job, execution, entry, task)
+        active.stop("shutdown")
+        await self._run_part(job, revision, active, entry, start_of_running(job, entry))
 
     async def _run_part(self, job: Job, revision: int, active: Active, entry: Running, start: datetime) -> None:
         handler = self._executor.handler_of(job)
         outcome: Outcome | None
-        if handler is None:
+        if job.spec.queue not in self._slots:
+            outcome = self._executor.failed(f"its replica does not serve the queue {job.spec.queue!r}")
+        elif handler is None:
             outcome = self._executor.failed(missing(job.spec))
         else:
             outcome = await self._executor.execute(active, handler, job, entry, start)
@@ -205,7 +223,7 @@ class Claimer:
 
     async def _run(self, held: Held, claim: Claim, active: Active, handler: Handler, job: Job, revision: int) -> None:
         if claim.tell:
-            await tell(self._backend.locks, claim.tell, job.id)
+            await tell_if_possible(self._backend.locks, claim.tell, job.id)
         if claim.rehint:
             await self._books.owe(plan_hint(job, revision))
         if job.spec.delivery == "at_most_once":

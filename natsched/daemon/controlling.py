@@ -113,6 +113,10 @@ class RunControl(Control):
             self._go_on = None
 
     @property
+    def is_paused(self) -> bool:
+        return self._go_on is not None
+
+    @property
     def cancelled(self) -> bool:
         self.was_seen = self._stopped
         return self._stopped

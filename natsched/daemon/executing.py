@@ -121,7 +121,8 @@ class Executor:
     def active(self, job: Job, execution: ExecutionId, entry: Running, task: asyncio.Task[None]) -> Active:
         """Take an execution in hand, to be run by that task."""
         control = RunControl(self._notes, job.id, execution, paused=entry.paused)
-        return Active(job.id, execution, self._leaseholder.lease, task, control)
+        assert entry.lease is not None
+        return Active(job.id, execution, entry.lease, task, control)
 
     async def execute(
         self, active: Active, handler: Handler, job: Job, entry: Running, start: datetime

@@ -67,7 +67,7 @@ class Services:
         )
         self.books = books = Books(backend, clock, options)
         self.claimer = claimer = Claimer(backend, clock, options, keeper, lease, executor, books, observe)
-        self.listener = Listener(backend, lease, claimer, replica=options.name)
+        self.listener = Listener(backend, clock, lease, claimer, replica=options.name)
         settler = Settler(backend.locks, books, chains, observe)
         self.dispatcher = Dispatcher(backend, clock, self.agenda, keeper, lease, claimer, settler, observe)
         self.courier = Courier(backend, clock, options.webhooks, poster, observe, ack_wait=options.ack_wait)

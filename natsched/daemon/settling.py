@@ -13,7 +13,7 @@ from natsched.daemon.events import Observer, RunLeftOut
 from natsched.errors import Conflict
 from natsched.ports import Locks
 from natsched.protocol.chaining import Chains
-from natsched.protocol.telling import tell
+from natsched.protocol.telling import tell_if_possible
 
 
 class Settler:
@@ -28,16 +28,17 @@ class Settler:
 
     async def settle(self, stored: Stored, settle: Settle) -> bool:
         """Write what became of a plan or an execution that does not run here."""
-        await self._books.keep(settle.job, *settle.records)
         if settle.finished is not None:
             await self._books.tell(settle.job, settle.finished)
+        after = None if settle.finished is None else settle.finished.attempt
+        await self._books.keep(settle.job, *settle.records, after=after)
         try:
             revision = await self._books.write(settle.job, expected=stored.revision)
         except Conflict:
             return False
         for record in settle.records:
             self._observe(RunLeftOut(record=record))
-        await tell(self._locks, settle.tell, settle.job.id)
+        await tell_if_possible(self._locks, settle.tell, settle.job.id)
         await self._books.owe(plan_hint(settle.job, revision))
         if isinstance(stored.job, Job):
             for hint in new_runs(stored.job, settle.job, revision):
@@ -50,7 +51,7 @@ class Settler:
             revision = await self._books.write(displace.job, expected=facts.stored.revision)
         except Conflict:
             return False
-        await tell(self._locks, displace.tell, displace.job.id)
+        await tell_if_possible(self._locks, displace.tell, displace.job.id)
         facts.stored = Stored(id=displace.job.id, job=displace.job, revision=revision)
         return True
 

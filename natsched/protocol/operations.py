@@ -18,7 +18,7 @@ from natsched.core.endings import is_kept
 from natsched.core.executions import FAILURES, Record
 from natsched.core.hints import PlanHint
 from natsched.core.jobs import ExecutionId, Job, JobId, Spec, Stored
-from natsched.core.owed import manual_hint, owed, retry_hint, takeover_hint
+from natsched.core.owed import manual_hint, new_runs, owed, retry_hint, takeover_hint
 from natsched.core.planning import plan_hint
 from natsched.core.schedules import Schedule
 from natsched.core.webhooks import Subscription
@@ -115,7 +115,8 @@ class Operations:
 
         if unique_key is None:
             return await self._in_budget(once)
-        async with unique(self._backend.locks, unique_key, window, checked):
+        locks, retry, clock = self._backend.locks, self._retry, self._clock
+        async with unique(locks, unique_key, window, checked, retry=retry, clock=clock):
             return await self._in_budget(once)
 
     async def _submit(self, job_id: JobId, spec: Spec) -> Job:
@@ -300,6 +301,9 @@ class Operations:
     async def _apply(self, stored: Stored, change: changes.Change) -> None:
         await self._keep(stored.job if isinstance(stored.job, Job) else change.job, change.records)
         revision = await self._write(change.job, expected=stored.revision)
+        if isinstance(stored.job, Job):
+            for hint in new_runs(stored.job, change.job, revision):
+                await self._hinter.hint(hint)
         if change.job.status.plan.due is None:
             await self._tidy(change.job, revision)
         else:

@@ -11,6 +11,8 @@ from datetime import timedelta
 from typing import Final
 
 from natsched.core.jobs import JobId, LeaseId
+from natsched.errors import BackendError
+from natsched.logs import get_logger
 from natsched.ports import Locks
 
 CONTROL: Final = "control"
@@ -19,11 +21,21 @@ CHECK_IN: Final = "check_in"
 _LIFE: Final = timedelta(minutes=1)
 _BEFORE_JOB: Final = 3
 
+log = get_logger(__name__)
+
 
 async def tell(locks: Locks, leases: Iterable[LeaseId], job: JobId) -> None:
     """Tell the holders of these leases to look at the job."""
     for lease in leases:
         await locks.put(f"{CONTROL}{lease.removeprefix(LEASES)}.{job}", b"", ttl=_LIFE)
+
+
+async def tell_if_possible(locks: Locks, leases: Iterable[LeaseId], job: JobId) -> None:
+    """Tell them without holding up what the write owes besides: a word that is lost is the reconciler's."""
+    try:
+        await tell(locks, leases, job)
+    except BackendError as error:
+        log.info("a word to replicas waits for the sweep", action="not_told", job=job, error=str(error))
 
 
 def note(job: str, execution: str, what: str) -> str:

@@ -43,6 +43,8 @@ class Ledger:
 
         self.plan_after: datetime | None = None
         self.gave_up: set[ExecutionId] = set()
+        self.called_off: set[ExecutionId] = set()
+        self.to_end: set[ExecutionId] = set()
 
     # What it is told
 
@@ -50,6 +52,8 @@ class Ledger:
         self.executions.clear()
         self.asked.clear()
         self.gave_up.clear()
+        self.called_off.clear()
+        self.to_end.clear()
         self.expected, self.cursor, self.plan_after, self.definition = 0, now, now, job
 
     def written(self, before: Job | None, after: Job | None) -> None:
@@ -64,6 +68,14 @@ class Ledger:
             self.gave_up |= before.status.manual.keys() - after.status.manual.keys() - after.status.running.keys()
         if after is None:
             self.definition = None
+
+    def cancelled(self, before: Job, execution: ExecutionId) -> None:
+        """A client's cancel has returned: from here on the execution is not begun, and not tried again."""
+        if execution in before.status.manual:
+            self.gave_up.discard(execution)
+            self.called_off.add(execution)
+        else:
+            self.to_end.add(execution)
 
     def changed(self, before: Job, after: Job, now: datetime) -> None:
         """A client's change has returned: from here on nothing of the old definition is claimed."""
@@ -98,6 +110,7 @@ class Ledger:
         """Promise 5: nothing is claimed but by the definition that was last returned."""
         job, entry = claim.job, claim.running
         assert self.definition is not None
+        assert claim.execution not in self.to_end | self.called_off, "claimed after it was cancelled"
         assert (job.uid, job.spec.generation) == (self.definition.uid, self.definition.spec.generation)
         # a plan that is claimed early, for the end of a pause, ends the pause at once
         assert entry.manual or self.definition.spec.is_active(max(now + LEAD, claim.start)), "claimed in a pause"
@@ -177,7 +190,9 @@ class Ledger:
         claimed = [key for key, known in self.executions.items() if not known.traceless]
         assert set(status.running) <= set(claimed)
         ended = sum(counts.get(end, 0) for end in RAN)
-        assert ended + len(status.running) + len(status.retries) == len(claimed), "promise 7: forgotten"
+        known = len(claimed) + len(self.called_off)
+        assert ended + len(status.running) + len(status.retries) == known, "promise 7: forgotten"
+        assert self.to_end.isdisjoint(status.retries), "tried again although it was cancelled"
         spent = is_spent(job, status.runs)
         if job.spec.fixed_delay is not None:
             waits = under_way(status.running, status.retries)
@@ -198,7 +213,7 @@ class Ledger:
             return
         counts = job.status.counts
         assert not job.status.manual
-        assert self.asked - self.gave_up <= set(self.executions)
+        assert self.asked - self.gave_up - self.called_off <= set(self.executions)
         never = [
             key
             for key, known in self.executions.items()

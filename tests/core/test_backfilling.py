@@ -14,7 +14,9 @@ from natsched.core.decisions import Claim, Settle, Wait
 from natsched.core.documents import decode_job, encode_job
 from natsched.core.executions import ExecutionStatus
 from natsched.core.facts import Facts
-from natsched.core.jobs import MAX_MANUAL, ExecutionId, Job, Manual, Stored
+from natsched.core.hints import RunHint
+from natsched.core.jobs import MAX_MANUAL, ExecutionId, Job, LeaseId, Manual, Running, Stored
+from natsched.core.owed import freed
 from natsched.core.schedules import Cron, Interval, Once
 from natsched.errors import InvalidJob, TooManyEntries
 from tests.core.strategies import HERE, durations, instant_of, jobs, moments, repeating, specs
@@ -125,3 +127,13 @@ def test_a_backfill_knows_no_deadline_but_what_is_asked_for_by_hand_does() -> No
     claim = decide(make_run_hint(execution=execution), facts(by_hand, NOON + timedelta(seconds=59)))
     assert isinstance(claim, Claim)
     assert claim.running.deadline == NOON + timedelta(seconds=60)
+
+
+def test_an_end_wakes_only_what_may_begin_now() -> None:
+    job = backfill(make_job(due=None), {ExecutionId(f"BILLING_DAILY-b{n}"): NOON + n * HOUR for n in range(5)}, NOON)
+    running = {job.execution_id(1): Running(token=1, due=NOON, lease=LeaseId("lease.a.1"))}
+    before = replace(job, status=replace(job.status, running=running))
+    (hint,) = freed(before, job, 7, NOON)
+    assert isinstance(hint, RunHint)
+    assert hint.execution == "BILLING_DAILY-b0"
+    assert len([*freed(before, replace(job, spec=replace(job.spec, max_concurrency=3)), 7, NOON)]) == 3

@@ -50,6 +50,7 @@ def job_specs(draw: st.DrawFn) -> Spec:
         "max_crashes": draw(st.sampled_from((0, 1, 3))),
         **draw(policies),
     }
+    drawn["overlap"] = draw(st.sampled_from((drawn["overlap"], drawn["overlap"], "replace")))
     drawn["max_concurrency"] = draw(st.sampled_from((None, None, 2)))
     if drawn["delivery"] == "at_least_once":
         drawn["retry"] = draw(st.sampled_from((None, None, RetryPolicy(max_attempts=2, base=7.0))))
@@ -186,6 +187,11 @@ class Scheduler(RuleBasedStateMachine):
     def a_client_asks_for_what_is_past(self, luck: Luck, back: int) -> None:
         if self.world.job is not None:
             self.world.backfill(self.world.job, timedelta(seconds=back), luck)
+
+    @rule(luck=lucks, number=which)
+    def a_client_cancels(self, luck: Luck, number: int) -> None:
+        if self.world.job is not None:
+            self.world.cancel(self.world.job, number, luck)
 
     @rule(spec=job_specs(), luck=lucks)
     def a_client_removes_and_creates(self, spec: Spec, luck: Luck) -> None:

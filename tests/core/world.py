@@ -12,12 +12,23 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final, TypeAlias
 
-from natsched.core import changes
+from natsched.core import changes, control
 from natsched.core.backfilling import backfill, instants_to_run, is_under_way
 from natsched.core.deadlines import too_late
 from natsched.core.deciding import decide
-from natsched.core.decisions import AskLeases, AskRecord, Await, Claim, Drop, HandBack, ReadAgain, Settle, Wait
-from natsched.core.endings import Outcome, finish, holds, is_kept, record_of, release
+from natsched.core.decisions import (
+    AskLeases,
+    AskRecord,
+    Await,
+    Claim,
+    Displace,
+    Drop,
+    HandBack,
+    ReadAgain,
+    Settle,
+    Wait,
+)
+from natsched.core.endings import Outcome, holds, is_kept, record_of, release
 from natsched.core.executions import Event, ExecutionStatus, Record, advance
 from natsched.core.facts import Facts
 from natsched.core.hints import Hint, Pending, PlanHint
@@ -204,10 +215,11 @@ class World:
                     self.ledger.decided(claim, self.now)
                     if (yield from self.claim(replica, message, claim, look.stored)):
                         return None
-                case Wait(until=until):
-                    yield until
-                case ReadAgain():
+                case Displace(job=job):
                     yield None
+                    self.write(job, expected=look.stored.revision)
+                case (Wait() | ReadAgain()) as later:
+                    yield later.until if isinstance(later, Wait) else None
             look = Look(self.stored, authoritative=True)
         return self.nak(message)
 
@@ -300,7 +312,7 @@ class World:
         if not self.may_go_on(replica, claim):
             self.nak(message, ACK_WAIT)
             return
-        outcome = self.outcome(replica, job, started_at, luck)
+        outcome = self.outcome(replica, job, started_at, luck, heard=self.is_cancelled(claim))
         if expired and not replica.stopping:
             outcome = too_late(self.now)
         if outcome.status in (ExecutionStatus.FAILED, ExecutionStatus.TIMED_OUT):
@@ -325,7 +337,11 @@ class World:
         assert entry.lease is not None
         while self.may_go_on(replica, claim):
             luck = yield None
-            ended = release(job, claim.execution) if interrupted else finish(job, claim.execution, outcome)
+            change = changes.Change(job=release(job, claim.execution))
+            if not interrupted:
+                change = control.ended(job, claim.execution, outcome)
+            self.keep(*change.records)
+            ended = change.job
             written = self.write(ended, expected=revision)
             if written is not None and interrupted:
                 self.ledger.released(claim)
@@ -346,8 +362,15 @@ class World:
     def may_go_on(self, replica: Replica, claim: Claim) -> bool:
         return replica.lease == claim.running.lease and replica.lease in self.live
 
-    def outcome(self, replica: Replica, job: Job, started_at: datetime | None, luck: Luck) -> Outcome:
+    def is_cancelled(self, claim: Claim) -> bool:
+        entry = None if self.job is None else self.job.status.running.get(claim.execution)
+        return entry is not None and entry.token == claim.running.token and entry.cancel is not None
+
+    def outcome(self, replica: Replica, job: Job, started_at: datetime | None, luck: Luck, *, heard: bool) -> Outcome:
+        """Say how a run went; one that is to end and hears of it (unless its luck is STALE) is cancelled."""
         event = Event.SUCCEED if luck is Luck.FINE else Event.FAIL
+        if heard and luck is not Luck.STALE:
+            event = Event.CANCEL
         if replica.stopping:
             event = Event.CANCEL if job.spec.delivery == "at_most_once" else Event.SHUT_DOWN
         status = advance(ExecutionStatus.RUNNING, event)
@@ -409,6 +432,21 @@ class World:
         assert revision is not None
         self.ledger.asked.add(execution)
         self.hint(manual_hint(asked, execution, revision), luck)
+
+    def cancel(self, job: Job, number: int, luck: Luck) -> None:
+        """Ask an execution to end, whether it runs or waits."""
+        under_way = sorted({*job.status.running, *job.status.retries, *job.status.manual})
+        if not under_way:
+            return
+        execution = under_way[number % len(under_way)]
+        change = control.cancel(job, execution, None, self.now)
+        if change is None:
+            return
+        self.keep(*change.records)
+        revision = self.write(change.job, expected=self.stored.revision)
+        assert revision is not None
+        self.ledger.cancelled(job, execution)
+        self.hint(plan_hint(change.job, revision), luck)
 
     def backfill(self, job: Job, back: timedelta, luck: Luck) -> None:
         """Ask for all instants of the last so many seconds, but for what is asked for or recorded already."""

@@ -1,7 +1,9 @@
 """Jobs that run after others, over deaths, pauses and changes."""
 
 from collections import Counter
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -9,7 +11,7 @@ from natsched.core.chains import After
 from natsched.core.executions import ExecutionStatus
 from natsched.core.jobs import Job
 from natsched.core.schedules import Cron, Interval
-from natsched.errors import InvalidJob, JobExists, ScheduleError
+from natsched.errors import InvalidJob, JobExists, ScheduleError, Unavailable
 from natsched.targets.context import Context
 from tests.daemon.harness import World, in_a_world
 
@@ -251,3 +253,54 @@ async def test_a_submission_under_a_key_is_unique_within_its_window(world: World
     with pytest.raises(JobExists):
         await world.client.submit_job("a", WEEK, **key)  # type: ignore[arg-type]
     await world.client.submit_job("b", WEEK, **key)  # type: ignore[arg-type]
+
+
+@in_a_world
+async def test_a_job_that_leaves_no_trace_is_followed_too(world: World) -> None:
+    world.handler()
+    await world.start()
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h", overlap="allow", delivery="at_most_once")
+    await world.client.ensure_job("b", After("a"), handler="h")
+    await world.clock.sleep(35)
+    assert Counter(call.job_id for call in world.calls) == {"a": 3, "b": 3}
+
+
+@in_a_world
+async def test_an_attempt_by_hand_knows_what_it_runs_after(world: World) -> None:
+    world.handler()
+    world.handler("fails", fails=ValueError("no"))
+    await world.start()
+    await world.client.ensure_job("a", WEEK, handler="h")
+    await world.client.ensure_job("b", After("a"), handler="fails")
+    await world.client.trigger_job("a")
+    await world.clock.sleep(1)
+    (failed,) = [record for record in world.ends if record.job == "b"]
+    await world.client.retry_execution("b", failed.execution)
+    await world.clock.sleep(1)
+    first, again = (call for call in world.calls if call.job_id == "b")
+    assert first.cause == again.cause is not None
+
+
+@pytest.mark.parametrize("name", ["create", "renew"])
+def test_a_submission_under_a_key_whose_answer_is_lost_may_be_tried_again(name: str) -> None:
+    @in_a_world
+    async def run(world: World) -> None:
+        locks: Any = world.backend.locks
+        real = getattr(locks, name)
+
+        async def lost(key: Any, *arguments: Any, **options: Any) -> None:
+            await real(key, *arguments, **options)
+            raise Unavailable("no answer")
+
+        setattr(locks, name, lost)
+        with suppress(Unavailable):
+            await world.client.submit_job("a", WEEK, unique_key="order 42")
+        setattr(locks, name, real)
+        with suppress(JobExists):
+            await world.client.submit_job("a", WEEK, unique_key="order 42")
+        assert (await world.client.get_job("a")).state == "active"
+        await world.clock.sleep(3600)
+        with pytest.raises(JobExists):
+            await world.client.submit_job("b", WEEK, unique_key="order 42")
+
+    run()

@@ -1,10 +1,12 @@
 """Control of what is under way: cancel, pause, progress, data, over replicas and their deaths."""
 
+import asyncio
 from datetime import timedelta
 
 import anyio.lowlevel
 import pytest
 
+from natsched.core.chains import After
 from natsched.core.executions import ExecutionStatus
 from natsched.core.jobs import Job
 from natsched.core.schedules import Interval, Once
@@ -289,3 +291,61 @@ async def test_the_last_instant_of_a_once_may_be_cancelled_and_completes_the_job
     await (await world.client.cancel_execution("a", running))
     await world.clock.sleep(0.1)
     assert (await world.client.get_job("a")).state == "completed"
+
+
+@in_a_world
+async def test_a_run_that_fails_as_it_is_cancelled_is_not_tried_again(world: World) -> None:
+    @world.registry.handler("stubborn")
+    async def run(ctx: Context) -> None:
+        world.calls.append(ctx)
+        try:
+            await world.clock.sleep(3600)
+        except asyncio.CancelledError:
+            raise ValueError("interrupted") from None
+
+    await world.start()
+    await world.client.ensure_job("a", WEEK, handler="stubborn", retry={"max_attempts": 3, "base": 1})
+    execution = await triggered(world)
+    handle = await world.client.cancel_execution("a", execution, reason="wrong file")
+    record = await handle.wait(timeout=60)
+    assert (record.status, len(world.calls)) == (ExecutionStatus.CANCELLED, 1)
+    view = await world.client.get_job("a")
+    assert (view.running, view.retrying, view.counts) == ((), (), {ExecutionStatus.CANCELLED: 1})
+
+
+@in_a_world
+async def test_what_follows_any_end_follows_a_retry_that_is_cancelled(world: World) -> None:
+    world.handler(fails=ValueError("no"))
+    world.handler("next")
+    await world.start()
+    await world.client.ensure_job("a", WEEK, handler="h", retry={"max_attempts": 3, "base": 3600})
+    await world.client.ensure_job("b", After("a", on="any"), handler="next")
+    execution = await triggered(world)
+    await world.clock.sleep(0.1)
+    await world.client.cancel_execution("a", execution)
+    await world.clock.sleep(0.5)
+    assert [call.job_id for call in world.calls] == ["a", "b"]
+
+
+@in_a_world
+async def test_what_is_paused_goes_on_though_the_word_of_it_was_lost(world: World) -> None:
+    @world.registry.handler("steps")
+    async def run(ctx: Context) -> None:
+        for _ in range(100):
+            await world.clock.sleep(0.1)
+            await ctx.checkpoint()
+
+    await world.start()
+    await world.client.ensure_job("a", WEEK, handler="steps")
+    execution = await triggered(world)
+    await world.client.pause_execution("a", execution)
+    await world.clock.sleep(20)
+
+    async def lost(*args: object, **kwargs: object) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    world.backend.locks.put, put = lost, world.backend.locks.put  # type: ignore[method-assign]
+    await world.client.resume_execution("a", execution)
+    world.backend.locks.put = put  # type: ignore[method-assign]
+    await world.clock.sleep(60)
+    assert [record.status for record in world.ends] == [ExecutionStatus.OK]

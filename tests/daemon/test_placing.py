@@ -3,12 +3,15 @@
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from natsched.core.executions import ExecutionStatus
-from natsched.core.jobs import Priority
+from natsched.core.jobs import ExecutionId, Job, JobId, Priority, Running
 from natsched.core.schedules import Interval, Once
+from natsched.errors import Unavailable
+from natsched.targets.context import Context
 from tests.daemon.harness import World, in_a_world
 
 
@@ -205,3 +208,141 @@ def test_all_and_at_most_once_go_together(takes: float) -> None:
         assert Counter(call.replica for call in world.calls) == {"r1": 3, "r2": 3}
 
     run()
+
+
+@in_a_world
+async def test_words_that_cannot_be_said_take_nothing_from_the_part_and_the_plan_of_who_says_them(
+    world: World,
+) -> None:
+    world.handler()
+    await world.start("r1")
+    await world.start("r2")
+    put = world.backend.locks.put
+
+    async def refused(key: str, value: bytes, *, ttl: timedelta) -> None:
+        if key.startswith("control"):
+            raise Unavailable("no answer")
+        await put(key, value, ttl=ttl)
+
+    world.backend.locks.put = refused  # type: ignore[method-assign]
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h", scope="all", overlap="allow")
+    await world.clock.sleep(25)
+    assert world.offsets("a") == [pytest.approx(at, abs=0.05) for at in (10, 20)]
+    assert {record.status for record in world.ends} == {ExecutionStatus.OK}
+    assert not world.left_out
+
+
+@in_a_world
+async def test_a_part_that_is_tried_again_by_hand_runs_once_and_leaves_the_others_alone(world: World) -> None:
+    @world.registry.handler("h")
+    async def run(ctx: Context) -> None:
+        world.calls.append(ctx)
+        if ctx.attempt == 1 and ctx.replica == "r1":
+            raise ValueError("no")
+        await world.clock.sleep(20)
+
+    await world.start("r1")
+    await world.start("r2")
+    await world.client.ensure_job("a", Interval(days=9), handler="h", scope="all")
+    await world.client.trigger_job("a")
+    await world.clock.sleep(2)
+    (failed,) = [record for record in world.ends if record.replica == "r1"]
+    await world.client.retry_execution("a", failed.execution)
+    await world.clock.sleep(100)
+    assert len(world.calls) == 3
+    assert sorted((record.attempt, record.status) for record in world.ends) == [
+        (1, ExecutionStatus.FAILED),
+        (1, ExecutionStatus.OK),
+        (2, ExecutionStatus.OK),
+    ]
+    assert (await world.client.get_job("a")).running == ()
+
+
+async def _running(world: World, job: str) -> dict[ExecutionId, Running]:
+    stored = await world.backend.jobs.read(JobId(job))
+    assert isinstance(stored.job, Job)
+    return dict(stored.job.status.running)
+
+
+@in_a_world
+async def test_a_run_of_a_primary_that_shuts_down_goes_on_at_the_next_one_within_seconds(world: World) -> None:
+    world.handler(takes=20.0)
+    options: dict[str, Any] = {"shutdown_grace": timedelta(seconds=1), "reconciler_interval": timedelta(hours=1)}
+    first = await world.start("r1", **options)
+    await world.clock.sleep(1)
+    await world.start("r2", **options)
+    await world.client.ensure_job("a", Interval(days=9), handler="h", primary_only=True)
+    while True:  # until the one that claims it is not the one that runs it
+        await world.client.trigger_job("a")
+        await world.clock.sleep(1)
+        if any(entry.assigned for entry in (await _running(world, "a")).values()):
+            break
+        await world.clock.sleep(20)
+    del world.calls[:-1]
+    first.replica.stop()
+    await world.clock.sleep(10)
+    assert [(call.replica, call.attempt) for call in world.calls] == [("r1", 1), ("r2", 2)]
+
+
+@in_a_world
+async def test_what_is_given_to_a_replica_that_shuts_down_is_declined(world: World) -> None:
+    world.handler(takes=8.0)
+    stopping = await world.start("r1")
+    await world.start("r2")
+    await world.client.ensure_job("long", Interval(days=9), handler="h", scope="all")
+    await world.client.ensure_job("a", Interval(days=9), handler="h", scope="all")
+    await world.client.trigger_job("long")
+    await world.clock.sleep(1)
+    stopping.replica.stop()
+    await world.clock.sleep(1)
+    await world.client.trigger_job("a")
+    await world.clock.sleep(2)
+    (declined,) = [record for record in world.ends if record.job == "a"]
+    assert (declined.status, declined.replica) == (ExecutionStatus.CANCELLED, "r1")
+    assert declined.reason == "its replica shut down"
+    await world.clock.sleep(120)
+    counts = (await world.client.get_job("a")).counts
+    assert counts == {ExecutionStatus.OK: 1, ExecutionStatus.CANCELLED: 1}
+
+
+@in_a_world
+async def test_a_part_that_is_cancelled_before_its_replica_hears_of_it_is_not_run(world: World) -> None:
+    world.handler(takes=8.0)
+    await world.start("r1")
+    await world.start("r2")
+    await world.client.ensure_job("a", Interval(days=9), handler="h", scope="all")
+    put = world.backend.locks.put
+
+    async def lost(key: str, value: bytes, *, ttl: timedelta) -> None:
+        if not key.startswith("control"):
+            await put(key, value, ttl=ttl)
+
+    world.backend.locks.put = lost  # type: ignore[method-assign]
+    await world.client.trigger_job("a")
+    await world.clock.sleep(1)
+    world.backend.locks.put = put  # type: ignore[method-assign]
+    (part,) = [execution for execution, entry in (await _running(world, "a")).items() if entry.assigned]
+    record = await (await world.client.cancel_execution("a", part)).wait(5)
+    assert (record.status, len(world.calls)) == (ExecutionStatus.CANCELLED, 1)
+
+
+@in_a_world
+async def test_a_part_whose_replica_does_not_serve_the_queue_any_more_fails_and_says_so(world: World) -> None:
+    world.handler()
+    await world.start("r1")
+    await world.start("r2")
+    await world.start("other", queues={"other": 10})
+    await world.client.ensure_job("a", Interval(days=9), handler="h", scope="all")
+    put = world.backend.locks.put
+
+    async def late(key: str, value: bytes, *, ttl: timedelta) -> None:
+        if key.startswith("control"):
+            world.backend.locks.put = put  # type: ignore[method-assign]
+            await world.client.ensure_job("a", Interval(days=9), handler="h", scope="all", queue="other")
+        await put(key, value, ttl=ttl)
+
+    world.backend.locks.put = late  # type: ignore[method-assign]
+    await world.client.trigger_job("a")
+    await world.clock.sleep(1)
+    assert await _running(world, "a") == {}
+    assert {record.error for record in world.ends} == {None, "its replica does not serve the queue 'other'"}

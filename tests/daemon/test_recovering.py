@@ -3,10 +3,14 @@
 from datetime import timedelta
 from typing import Any
 
+import anyio
+
 from natsched.core.executions import ExecutionStatus
+from natsched.core.jobs import Job, JobId
 from natsched.core.schedules import Interval, Once
 from natsched.daemon.events import LeaseLost
 from natsched.errors import Unavailable
+from natsched.targets.context import Context
 from natsched.targets.registry import Registry
 from tests.daemon.harness import World, in_a_world
 
@@ -117,3 +121,31 @@ async def test_runs_find_the_replica_that_has_their_handler_without_delay(world:
     await world.clock.sleep(40)
     assert len(world.calls) == 30
     assert max(start.lag for start in world.starts) < 0.05
+
+
+@in_a_world
+async def test_what_waited_for_a_place_while_the_lease_was_lost_runs_under_the_new_one(world: World) -> None:
+    @world.registry.handler("stubborn")
+    async def stubborn(_ctx: Context) -> None:
+        try:
+            await world.clock.sleep(100)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await world.clock.sleep(5)
+            raise
+
+    world.handler(takes=1.0)
+    await world.start("r1", queues={"default": 1}, spill_after=timedelta(minutes=1))
+    await world.client.submit_job("a", Once(world.clock.now() + timedelta(seconds=1)), handler="stubborn")
+    await world.client.submit_job("b", Once(world.clock.now() + timedelta(seconds=2)), handler="h")
+    await world.clock.sleep(3)
+    renew, world.backend.locks.renew = world.backend.locks.renew, _refuse  # type: ignore[assignment, method-assign]
+    while not world.told(LeaseLost):
+        await world.clock.sleep(0.1)
+    world.backend.locks.renew = renew  # type: ignore[method-assign]
+    while not world.calls:
+        await world.clock.sleep(0.1)
+    stored = await world.backend.jobs.read(JobId("b"))
+    assert isinstance(stored.job, Job)
+    (entry,) = stored.job.status.running.values()
+    assert entry.lease in await world.backend.locks.list("lease")

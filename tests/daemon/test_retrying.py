@@ -281,3 +281,18 @@ async def test_a_retry_that_waits_for_long_is_left_alone_by_the_sweeps(world: Wo
     assert world.told(Repaired) == []
     await world.clock.sleep(110)
     assert world.offsets("a") == [2, 602]
+
+
+@in_a_world
+async def test_a_retry_goes_on_after_a_pause_that_ends_by_itself_though_no_run_is_planned(world: World) -> None:
+    world.handler(fails=ValueError("no"))
+    await world.start()
+    await world.client.ensure_job(
+        "a", Interval(seconds=10, max_runs=1), handler="h", retry={"max_attempts": 2, "base": 20, "jitter": 0}
+    )
+    await world.clock.sleep(15)
+    await world.client.pause_job("a", until=world.clock.now() + timedelta(seconds=100))
+    await world.clock.sleep(170)
+    assert [call.attempt for call in world.calls] == [1, 2]
+    assert world.offsets("a")[1] == pytest.approx(115, abs=0.1)
+    assert (await world.client.get_job("a")).state == "completed"

@@ -1,5 +1,6 @@
 """Webhooks: every change of an execution is told, to each URL by itself, until it is taken or outdated."""
 
+import asyncio
 import hashlib
 import hmac
 import json
@@ -21,6 +22,7 @@ from natsched.daemon.events import NoticeDropped
 from natsched.daemon.options import WebhookOptions
 from natsched.errors import Unavailable
 from natsched.protocol.heralding import Herald
+from natsched.targets.context import Context
 from natsched.targets.posting import PostFailed
 from tests.daemon.harness import Member, World, in_a_world
 
@@ -427,3 +429,24 @@ async def test_a_job_without_a_webhook_tells_nobody_and_asks_nothing(world: Worl
         await world.clock.sleep(10)
     assert [record.status for record in world.ends] == [ExecutionStatus.RETRYING, ExecutionStatus.DEAD]
     assert poster.posts == []
+
+
+@in_a_world
+async def test_a_run_that_fails_as_it_is_cancelled_is_told_as_cancelled_last(world: World) -> None:
+    poster = poster_of(world)
+
+    @world.registry.handler("stubborn")
+    async def run(_ctx: Context) -> None:
+        try:
+            await world.clock.sleep(3600)
+        except asyncio.CancelledError:
+            raise ValueError("interrupted") from None
+
+    await world.start()
+    await once(world, handler="stubborn", retry={"max_attempts": 3, "base": 1}, webhook=HOOK)
+    await world.clock.sleep(3)
+    (execution,) = (await world.client.get_job("a")).running
+    await world.client.cancel_execution("a", execution)
+    await world.clock.sleep(60)
+    by_revision = sorted(poster.told(), key=lambda body: int(body["revision"]))
+    assert [body["status"] for body in by_revision] == ["running", "retrying", "cancelled"]
