@@ -20,6 +20,7 @@ from natsched.errors import Conflict, InvalidJob, TooManyEntries
 from natsched.logs import get_logger
 from natsched.ports import Backend
 from natsched.protocol.hinting import Hinter
+from natsched.protocol.reading import is_known
 
 _MOST_UPSTREAM = 1000
 
@@ -101,7 +102,7 @@ class Chains:
             if cause.job not in schedule.jobs:
                 return False
             new = ExecutionId(chained(job.uid, cause))
-            if not schedule.follows(cause.job, cause.status) or await self._is_known(job, new):
+            if not schedule.follows(cause.job, cause.status) or await is_known(self._backend, job, new):
                 return True
             now = self._clock.now()
             if not job.spec.is_active(now):
@@ -117,12 +118,6 @@ class Chains:
                 return True
             await self._hinter.hint(manual_hint(asked, new, revision))
             return True
-
-    async def _is_known(self, job: Job, execution: ExecutionId) -> bool:
-        status = job.status
-        if execution in {*status.manual, *status.running, *status.retries, *status.handovers}:
-            return True
-        return bool(await self._backend.history.list(job.id, execution, limit=1))
 
     async def _leave_out(self, stored: Stored, job: Job, execution: ExecutionId, upstream: str, reason: str) -> None:
         """Record that a job does not run although one that it follows has ended."""

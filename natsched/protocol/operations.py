@@ -28,7 +28,7 @@ from natsched.protocol.backfilling import Backfiller
 from natsched.protocol.chaining import Chains
 from natsched.protocol.heralding import Herald
 from natsched.protocol.hinting import Hinter
-from natsched.protocol.reading import existing, readable
+from natsched.protocol.reading import existing, is_known, readable
 from natsched.protocol.retrying import Retry, retrying
 from natsched.protocol.telling import tell
 from natsched.protocol.uniqueness import unique
@@ -192,16 +192,21 @@ class Operations:
         """Ask for a run now, whatever the plan; also of a paused or completed job."""
         checked = ids.job_id(job_id)
         specs.check_payload(payload, field="payload")
-        new = ids.ulid(self._clock.now(), self._random())
+        new, is_asked = ids.ulid(self._clock.now(), self._random()), False
 
         async def once() -> ExecutionId:
+            nonlocal is_asked
             while True:
                 stored = await self._backend.jobs.read(checked)
                 job = existing(stored)
                 execution = ids.manual_execution(job.uid, new)
-                if execution in job.status.manual or execution in job.status.running:
+                if is_asked and await is_known(
+                    self._backend, job, execution
+                ):  # its answer was lost; it may have ended
+                    if execution in job.status.manual:
+                        await self._hinter.hint(manual_hint(job, execution, stored.revision))
                     return execution
-                asked = changes.trigger(job, execution, payload, self._clock.now())
+                asked, is_asked = changes.trigger(job, execution, payload, self._clock.now()), True
                 try:
                     revision = await self._write(asked, expected=stored.revision)
                 except Conflict:
@@ -216,9 +221,10 @@ class Operations:
 
         The job's retry policy has no say in it; one that is running or waiting for an attempt is left as it is.
         """
-        checked, wanted = ids.job_id(job_id), ExecutionId(execution)
+        checked, wanted, asked = ids.job_id(job_id), ExecutionId(execution), 0
 
         async def once() -> int:
+            nonlocal asked
             while True:
                 stored = await self._backend.jobs.read(checked)
                 job = existing(stored)
@@ -228,15 +234,19 @@ class Operations:
                 records = await self._backend.history.list(checked, wanted)
                 if not records:
                     raise JobNotFound(f"there is no record of an execution {wanted} of {checked}", job=checked)
+                last = changes.latest(records)
+                if 0 < asked <= last.attempt:  # the answer was lost, and it has ended by now
+                    return asked
                 again = changes.retry(job, records, self._clock.now())
-                await self._herald.tell_retry(job.spec, changes.latest(records), self._clock.now())
+                asked = again.status.retries[wanted].attempt
+                await self._herald.tell_retry(job.spec, last, self._clock.now())
                 try:
                     revision = await self._write(again, expected=stored.revision)
                 except Conflict:
                     continue
                 for hint in owed(job, again, revision):
                     await self._hinter.hint(hint)
-                return again.status.retries[wanted].attempt
+                return asked
 
         return await self._in_budget(once)
 

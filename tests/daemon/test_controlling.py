@@ -9,8 +9,9 @@ import pytest
 from natsched.core.chains import After
 from natsched.core.executions import ExecutionStatus
 from natsched.core.jobs import Job
+from natsched.core.owed import manual_hint, retry_hint
 from natsched.core.schedules import Interval, Once
-from natsched.errors import InvalidJob
+from natsched.errors import InvalidJob, Unavailable
 from natsched.targets.context import Context
 from natsched.targets.hooks import HookEvent
 from tests.daemon.harness import World, in_a_world
@@ -349,3 +350,40 @@ async def test_what_is_paused_goes_on_though_the_word_of_it_was_lost(world: Worl
     world.backend.locks.put = put  # type: ignore[method-assign]
     await world.clock.sleep(60)
     assert [record.status for record in world.ends] == [ExecutionStatus.OK]
+
+
+@pytest.mark.parametrize("what", ["trigger", "retry"])
+def test_what_was_asked_for_without_an_answer_and_has_ended_by_now_is_not_asked_for_again(what: str) -> None:
+    @in_a_world
+    async def run(world: World) -> None:
+        world.handler(fails=ValueError("no"))
+        await world.start()
+        await world.client.ensure_job("a", WEEK, handler="h")
+        before = [] if what == "trigger" else [await (await world.client.trigger_job("a"))]
+        await world.clock.sleep(1)
+        write, lost = world.backend.jobs.write, 0
+
+        async def silent(job: Job, *, expected: int, ttl: timedelta | None = None) -> int:
+            nonlocal lost
+            revision = await write(job, expected=expected, ttl=ttl)
+            asked = {**job.status.manual, **job.status.retries}
+            if asked and not lost:
+                lost += 1
+                hint = manual_hint if what == "trigger" else retry_hint
+                found = hint(job, next(iter(asked)), revision)
+                assert found is not None
+                await world.backend.hints.deliver(found)  # as a sweep might
+                await world.clock.sleep(3)  # by now it has ended
+                raise Unavailable
+            return revision
+
+        world.backend.jobs.write = silent  # type: ignore[method-assign]
+        if what == "trigger":
+            await world.client.trigger_job("a")
+        else:
+            await world.client.retry_execution("a", before[0].execution)
+        await world.clock.sleep(60)
+        assert lost == 1
+        assert len(world.calls) == 1 + len(before)
+
+    run()

@@ -164,9 +164,9 @@ class Member:
 
 
 class Simulation:
-    """What one seed makes happen."""
+    """What one seed makes happen; in `rough` weather all the time."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, rough: bool = False) -> None:
         self.random = Random(seed)
         self.clock = VirtualClock()
         self.journal = Journal()
@@ -177,6 +177,8 @@ class Simulation:
             slow=self.random.choice((0.0, 0.02)),
             stale=self.random.choice((0.0, 0.3)),
         )
+        if rough:
+            self.weather = Weather(loss=0.05, slow=0.02, stale=0.5)
         self._numbers = itertools.count(1)
         self._members: list[Member] = []
         self._names = itertools.count(1)
