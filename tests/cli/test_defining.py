@@ -112,3 +112,12 @@ def test_a_message_as_target_arrives(cli: Cli, target: dict[str, object]) -> Non
     job = cli.json("job", "submit", "asking", "--every", "10s", "--target", json.dumps(target))
     assert {name: job["target"][name] for name in target} == target
     assert f"{target['kind']}: {target['subject']}" in cli.ok("job", "show", "asking").out
+
+
+def test_show_tells_of_the_webhook(cli: Cli) -> None:
+    hook = {"url": "https://host/hook", "secret": "NATSCHED_SECRET_HOOK", "statuses": ["failed", "dead"]}
+    cli.ok("job", "submit", "plain", "--every", "10s", "--webhook", "https://host/hook")
+    cli.ok("job", "submit", "signed", "--every", "10s", "--webhook", json.dumps(hook))
+    assert "webhook      https://host/hook\n" in cli.ok("job", "show", "plain").out
+    told = "https://host/hook of failed, dead, signed with NATSCHED_SECRET_HOOK"
+    assert told in cli.ok("job", "show", "signed").out

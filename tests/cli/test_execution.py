@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from natsched.core.executions import ExecutionStatus, Record
+from natsched.core.executions import Cause, ExecutionStatus, Record
 from natsched.memory import MemoryBackend
 from tests.cli.running import Cli
 from tests.factories import NOON, make_record
@@ -70,6 +70,18 @@ def test_show_has_the_traceback(cli: Cli) -> None:
     assert "error       KeyError: 'name'" in text
     assert "traceback   Traceback:\n              line" in text
     assert [one["attempt"] for one in cli.json("execution", "show", "billing.daily", "UID-2")] == [1]
+
+
+def test_show_tells_by_whom_it_was_asked_for_and_what_its_hooks_met(cli: Cli, stored: MemoryBackend) -> None:
+    cause = Cause(job="billing.first", execution="UID-0", attempt=1, status=ExecutionStatus.OK, at=NOON)
+    hooks = {"on_success": "ValueError: broken", "finally": "KeyError: 'x'"}
+    _keep(stored, _record(4, manual=True, hooks=hooks), _record(5, manual=True, cause=cause))
+    asked = cli.ok("execution", "show", "billing.daily", "UID-4").out
+    assert "UID-4 (by hand)" in asked
+    assert asked.endswith("hooks       on_success: ValueError: broken\n            finally: KeyError: 'x'\n")
+    linked = cli.ok("execution", "show", "billing.daily", "UID-5").out
+    assert "by hand" not in linked
+    assert "runs after  billing.first UID-0, ok" in linked
 
 
 def test_an_execution_without_a_record_ends_in_4(cli: Cli) -> None:
