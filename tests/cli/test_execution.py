@@ -103,6 +103,15 @@ def test_since_leaves_out_what_is_older(cli: Cli) -> None:
     assert "--since" in cli.refused("execution", "list", "--since", "yesterday")
 
 
+def test_what_is_running_is_listed_for_one_job_only(cli: Cli) -> None:
+    assert cli.refused("execution", "list", "--status", "running").startswith("--status: ")
+    assert cli.json("execution", "list", "billing.daily", "--status", "running") == []
+
+
+def test_since_is_a_duration_or_an_instant(cli: Cli) -> None:
+    assert "such as 24h, or an instant" in cli.refused("execution", "list", "--since", "yesterday")
+
+
 def test_retry_needs_to_know_what(cli: Cli) -> None:
     assert "give a job and an execution of it, or --dead" in cli.refused("execution", "retry", "a")
     assert cli.json("execution", "retry", "--dead") == {"retried": []}
