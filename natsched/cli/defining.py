@@ -1,7 +1,8 @@
 """A job on the command line: when it runs and what it does, as options, checked as in a file of jobs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, get_args
@@ -17,6 +18,10 @@ from natsched.errors import ConfigError, InvalidJob
 _WHEN: Final = "When it runs (one of --cron, --every, --at, --after)"
 _WHAT: Final = "What it does"
 _HOW: Final = "How it is treated"
+
+_LIKE_TARGET: Final = """write it like '{"kind": "shell", "argv": ["ls"]}'"""
+_LIKE_RETRY: Final = """write a number of attempts, or it like '{"max_attempts": 5, "base": "10s"}'"""
+_LIKE_WEBHOOK: Final = """write a URL, or it like '{"url": "https://host/hook", "statuses": ["dead"]}'"""
 
 
 def _option(name: str, metavar: str, text: str, panel: str) -> Any:  # noqa: ANN401 - typer's own type
@@ -118,11 +123,11 @@ def definition(job: str, when: When, what: What) -> dict[str, Any]:
     if what.payload is not None:
         table["payload"] = json_value(what.payload, field="--payload")
     if what.target is not None:
-        table["target"] = json_value(what.target, field="--target")
+        table["target"] = json_value(what.target, field="--target", cure=_LIKE_TARGET)
     if what.webhook is not None and what.webhook.lstrip().startswith("{"):
-        table["webhook"] = json_value(what.webhook, field="--webhook")
+        table["webhook"] = json_value(what.webhook, field="--webhook", cure=_LIKE_WEBHOOK)
     if what.retry is not None:
-        policy = json_value(what.retry, field="--retry")
+        policy = json_value(what.retry, field="--retry", cure=_LIKE_RETRY)
         table["retry"] = {"max_attempts": policy} if isinstance(policy, int) else policy
     if what.metadata is not None:
         table["metadata"] = labels(what.metadata)
@@ -134,14 +139,26 @@ def definition(job: str, when: When, what: What) -> dict[str, Any]:
         ) from None
 
 
-def json_value(text: str, *, field: str) -> Any:  # noqa: ANN401 - any JSON
+@contextmanager
+def as_options(names: Mapping[str, str]) -> Iterator[None]:
+    """Name the option where the client names its keyword."""
+    try:
+        yield
+    except InvalidJob as error:
+        for keyword, option in names.items():
+            if error.field == keyword or error.field.startswith(f"{keyword}."):
+                raise InvalidJob(error.message.removeprefix(f"{error.field}: "), field=option) from None
+        raise
+
+
+def json_value(text: str, *, field: str, cure: str = """text needs quotes, as in '"text"'""") -> Any:  # noqa: ANN401
     """Return the JSON that the text is."""
     try:
         value = json.loads(text)
         json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     except (ValueError, RecursionError) as error:
         reason = str(error) if isinstance(error, json.JSONDecodeError) else "it cannot be stored"
-        raise InvalidJob(f"""is no JSON ({reason}): text needs quotes, as in '"text"'""", field=field) from None
+        raise InvalidJob(f"is no JSON ({reason}): {cure}", field=field) from None
     return value
 
 
@@ -188,4 +205,7 @@ def _told(path: str, reason: str) -> str:
             .replace("at = 2026", "--at 2026")
             .replace('after = ["job"]', "--after JOB")
         )
-    return f"{'' if path in {'id', 'job'} else '--'}{path.replace('_', '-')}: {reason}"
+    key, dot, rest = path.partition(".")
+    if key == "after":
+        dot = rest = ""
+    return f"{'' if path in {'id', 'job'} else '--'}{key.replace('_', '-')}{dot}{rest}: {reason}"

@@ -15,7 +15,8 @@ from natsched.cli.parameters import command
 from natsched.cli.showing import record_details, record_rows
 from natsched.clock import SystemClock
 from natsched.config import parse_duration
-from natsched.errors import JobNotFound
+from natsched.core.executions import ExecutionStatus
+from natsched.errors import InvalidJob, JobNotFound
 
 app: Final = typer.Typer(help="Look at what ran and what did not; control what runs.", no_args_is_help=True)
 app.add_typer(controlling.app)
@@ -28,14 +29,18 @@ def list_executions(
     limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many at most.")] = 100,
     missed: Annotated[bool, typer.Option("--missed", help="Only runs that did not happen, and why.")] = False,
     status: Annotated[
-        list[str] | None, typer.Option("--status", metavar="STATUS", help="Only those that ended so: dead.")
+        list[str] | None,
+        typer.Option("--status", metavar="STATUS", help="Only what ended so, such as dead; may be repeated."),
     ] = None,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="24h", help="Only of so long ago, or since an instant.")
+        str | None,
+        typer.Option("--since", metavar="24h", help="Only what ended within so long, or since an instant."),
     ] = None,
 ) -> None:
     """List executions, the newest first; those that are running come first for a single job."""
     start = None if since is None else _since(since)
+    if job is None and ExecutionStatus.RUNNING in (status or ()):
+        raise InvalidJob("what is running is told of one job: name it before the options", field="--status")
     records = ask(
         where,
         lambda client: client.executions(job, limit=limit, missed=missed, status=status or (), since=start),
@@ -78,7 +83,13 @@ def _since(text: str) -> datetime:
     try:
         return SystemClock().now() - parse_duration(text)
     except ValueError:
+        pass
+    try:
         return instant_of(text, field="--since")
+    except InvalidJob:
+        raise InvalidJob(
+            "should be so long, such as 24h, or an instant, such as 2026-12-01T08:00:00Z", field="--since"
+        ) from None
 
 
 def _kind(*, missed: bool) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from natsched.cli.asking import ask
 from natsched.cli.bulk import ensure_file
-from natsched.cli.defining import What, When, definition, duration_of, instant_of, json_value
+from natsched.cli.defining import What, When, as_options, definition, duration_of, instant_of, json_value
 from natsched.cli.flags import Where
 from natsched.cli.forms import job_document, job_form
 from natsched.cli.output import Output
@@ -19,10 +19,13 @@ from natsched.cli.waiting import limit_of, show_backfill, show_end, wait_for, wa
 from natsched.client.client import Client
 from natsched.client.handle import ExecutionHandle
 from natsched.client.views import JobPage, JobView
+from natsched.clock import SystemClock
 from natsched.core.executions import Record
 from natsched.errors import InvalidJob
 
 app: Final = typer.Typer(help="List, define and control jobs.", no_args_is_help=True)
+
+_KEYWORDS: Final = {"schedule.jobs": "--after", "unique_key": "--unique-key", "unique_for": "--unique-for"}
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="The job, such as billing.invoices.daily.", show_default=False)]
 
@@ -86,7 +89,8 @@ def ensure(
     wanted = definition(job, when, what)
 
     async def question(client: Client) -> tuple[str, JobView]:
-        said = await client.ensure_job(**wanted)
+        with as_options(_KEYWORDS):
+            said = await client.ensure_job(**wanted)
         return said.value, await client.get_job(job)
 
     said, view = ask(where, question)
@@ -110,9 +114,16 @@ def submit(
     wanted = definition(job, when, what)
     if unique_key is not None:
         wanted["unique_key"] = unique_key
+    elif unique_for is not None:
+        raise InvalidJob("goes with --unique-key: give both, or leave it out", field="--unique-for")
     if unique_for is not None:
         wanted["unique_for"] = duration_of(unique_for, field="--unique-for")
-    view = ask(where, lambda client: client.submit_job(**wanted))
+
+    async def question(client: Client) -> JobView:
+        with as_options(_KEYWORDS):
+            return await client.submit_job(**wanted)
+
+    view = ask(where, question)
     Output(json=where.json).result(job_form(view), outcome("created", view), "created")
 
 
@@ -141,6 +152,8 @@ def pause(
 ) -> None:
     """Start no more runs of the job; what is running goes on."""
     end = None if until is None else instant_of(until, field="--until")
+    if end is not None and end <= SystemClock().now():
+        raise InvalidJob(f"{until} has passed: take an instant to come", field="--until")
     view = ask(where, lambda client: client.pause_job(job, until=end, reason=reason))
     Output(json=where.json).result(job_form(view), f"paused {job}{f' until {until}' if until else ''}", "paused")
 
@@ -203,7 +216,8 @@ def backfill(
     output = Output(json=where.json)
 
     async def question(client: Client) -> tuple[Sequence[ExecutionHandle], Sequence[Record]]:
-        handles = await client.backfill_job(job, first, last, dry_run=dry_run)
+        with as_options({"start": "--from", "end": "--to"}):
+            handles = await client.backfill_job(job, first, last, dry_run=dry_run)
         if not wait:
             return handles, ()
         output.note(f"asked for {len(handles)} runs of {job}")

@@ -13,6 +13,7 @@ from natsched.core.backoff import RetryPolicy
 from natsched.core.executions import Record
 from natsched.core.schedules import Cron, Interval, Schedule, describe
 from natsched.core.targets import describe_target
+from natsched.core.webhooks import Webhook
 
 _JOB_COLUMNS: Final = ("ID", "STATE", "NEXT RUN", "SCHEDULE", "LAST", "RUNS", "RUNNING", "HANDLER", "QUEUE")
 _RECORD_COLUMNS: Final = ("DUE", "JOB", "EXECUTION", "STATUS", "WHY", "LAG", "DURATION", "ATTEMPT", "REPLICA")
@@ -97,6 +98,7 @@ def job_details(view: JobView) -> Iterable[tuple[str, str]]:
         yield "catch up window", seconds_of(spec.catch_up_window)
     yield "tolerance", seconds_of(spec.tolerance)
     yield "history", spec.history
+    yield "webhook", _webhook(spec.webhook) if spec.webhook else ""
     yield "max crashes", str(spec.max_crashes)
     yield "generation", str(view.generation)
     yield "runs", str(view.runs)
@@ -109,7 +111,8 @@ def job_details(view: JobView) -> Iterable[tuple[str, str]]:
 def record_details(record: Record) -> Iterable[tuple[str, str]]:
     """Yield what a record tells, by name."""
     yield "job", record.job
-    yield "execution", f"{record.execution}{' (by hand)' if record.manual else ''}"
+    by_hand = record.manual and record.cause is None  # the link of a chain is asked for in the same way
+    yield "execution", f"{record.execution}{' (by hand)' if by_hand else ''}"
     yield "attempt", str(record.attempt) if record.attempt else "-"
     yield "status", record.status.value
     yield "due", instant(record.due)
@@ -134,6 +137,7 @@ def record_details(record: Record) -> Iterable[tuple[str, str]]:
     yield "result", "" if record.result is None else _json(record.result)
     yield "error", record.error or ""
     yield "traceback", (record.traceback or "").rstrip()
+    yield "hooks", "\n".join(f"{name}: {error}" for name, error in (record.hooks or {}).items())
 
 
 def outcome(said: str, view: JobView) -> str:
@@ -164,6 +168,11 @@ def _retry(policy: RetryPolicy) -> str:
     only = f", only on {', '.join(policy.retry_on)}" if policy.retry_on else ""
     delay = f"{seconds_of(policy.base)}{times}, at most {seconds_of(policy.max_delay)}"
     return f"up to {policy.max_attempts} attempts, {delay} apart{only}"
+
+
+def _webhook(webhook: Webhook) -> str:
+    statuses = f" of {', '.join(webhook.statuses)}" if webhook.statuses else ""
+    return f"{webhook.url}{statuses}{f', signed with {webhook.secret}' if webhook.secret else ''}"
 
 
 def _when(due: datetime) -> str:

@@ -129,7 +129,7 @@ class JobTable(ScheduleTable):
     id: Annotated[str, AfterValidator(_id)]
     schedule: ScheduleTable = ScheduleTable()
     handler: Text | None = None
-    target: Annotated[TargetTable, Field(discriminator="kind")] | None = None
+    target: Annotated[TargetTable | None, Field(discriminator="kind")] = None
     queue: Name = "default"
     payload: JsonValue = None
     metadata: dict[str, JsonValue] = Field(default_factory=dict)
@@ -223,7 +223,8 @@ def _problems(error: ValidationError | ScheduleError | InvalidJob) -> Iterable[P
     if isinstance(error, ValidationError):
         return invalid_values(error, JobTable, Origins(layers=()))
     if isinstance(error, InvalidJob):
-        return [Problem(path=error.field or "job", reason=error.message.removeprefix(f"{error.field}: "))]
+        path = (error.field or "job").replace("schedule.jobs", "after", 1)
+        return [Problem(path=path, reason=error.message.removeprefix(f"{error.field}: "))]
     return [Problem(path="schedule", reason=error.message)]
 
 
@@ -252,7 +253,7 @@ def _schedule(job: JobTable) -> Schedule:
             return Interval(period=value, **given)
         case "after":
             if unfit := given.keys() - {"on"}:
-                raise ScheduleError(f"{_listed(sorted(unfit))} does not go with after")
+                raise ScheduleError(f"{_listed(sorted(unfit))} does not go with after: leave it out")
             return After(*value, **given)
         case _:
             return Once(value, **given)

@@ -15,6 +15,7 @@ from natsched.errors import ConfigError
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _WORDS = {
     "missing": "is missing",
+    "union_tag_not_found": "is missing",
     "string_type": "should be text",
     "int_type": "should be a whole number",
     "int_parsing": "should be a whole number",
@@ -55,7 +56,7 @@ def failure(headline: str, problems: Iterable[Problem]) -> ConfigError:
 def invalid_values(error: ValidationError, model: type[BaseModel], origins: Origins) -> Iterator[Problem]:
     """Yield what pydantic found, in words; never the value, which may be a secret."""
     for details in error.errors(include_url=False, include_input=False):
-        keys = _keys(details)
+        keys = _keys(details, model)
         if details["type"] == "extra_forbidden":
             yield from unknown_key(keys, model, origins)
             continue
@@ -80,6 +81,9 @@ def _reason(details: ErrorDetails) -> str:
     cause = details.get("ctx", {}).get("error")
     if details["type"] == "value_error" and cause is not None:
         return str(cause)
+    if details["type"] == "union_tag_invalid":
+        *others, last = details["ctx"]["expected_tags"].split(", ")
+        return f"should be {', '.join(others)} or {last}"
     message = _WORDS.get(details["type"], details["msg"])
     return message.replace("Input should be", "should be", 1)
 
@@ -89,9 +93,13 @@ def _path(keys: Keys) -> str:
     return ".".join(key if _BARE.fullmatch(key) else json.dumps(key) for key in keys) or "settings"
 
 
-def _keys(details: ErrorDetails) -> Keys:
+def _keys(details: ErrorDetails, model: type[BaseModel]) -> Keys:
     """Return where the error is, without what pydantic adds to the keys."""
     keys = tuple(str(key) for key in details["loc"])
+    found = model.model_fields.get(keys[0]) if keys else None
+    if found is not None and isinstance(found.discriminator, str):  # one of several tables: pydantic adds which
+        wrong = details["type"] in {"union_tag_invalid", "union_tag_not_found"}
+        keys = (keys[0], found.discriminator) if wrong else (keys[0], *keys[2:])
     if details["type"] == "invalid-json-value":
         return (*keys[:1], *(key for key in keys[1:] if key not in {"dict", "list"}))
     return keys[:-1] if keys[2:] and keys[-1] == "[key]" else keys

@@ -9,13 +9,16 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from natsched.config.durations import Duration, lasting
 from natsched.config.fields import Count, Section, Text, Tokens
 from natsched.core.executions import ExecutionStatus
-from natsched.core.targets import problem_of_url
+from natsched.core.targets import problem_of_references, problem_of_url
 from natsched.core.webhooks import Subscription, Webhook, problem_of_secret
 
 
 def _url(value: str) -> str:
     if problem_of_url(value) is not None:
         raise ValueError('is no URL: write it like "https://host/path"')
+    problem = problem_of_references(value)
+    if problem is not None:
+        raise ValueError(problem)
     return value
 
 

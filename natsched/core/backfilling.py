@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import islice, takewhile
 
+from natsched.core.chains import After
 from natsched.core.ids import backfill_execution
 from natsched.core.jobs import MAX_MANUAL, ExecutionId, Job, Manual
 from natsched.core.planning import TICK, earlier, gap_of, next_of
@@ -74,6 +75,10 @@ def _check(job: Job, start: datetime, end: datetime, now: datetime) -> None:
             f"{end.isoformat()} lies ahead of now, {now.isoformat()}: a backfill is of instants that have passed, "
             "the plan sees to the others",
             field="end",
+        )
+    if isinstance(job.spec.schedule, After):
+        raise InvalidJob(
+            f"{job.id} has no instants, it runs after other jobs or by hand: trigger it", field="schedule"
         )
     if job.spec.fixed_delay is not None:
         raise InvalidJob(

@@ -167,7 +167,10 @@ def _check_id(text: str, *, field: str) -> None:
     try:
         job_id(text)
     except InvalidJob as error:
-        raise InvalidJob(error.message.removeprefix("id: "), field=field) from None
+        reason = error.message.removeprefix("id: ")
+        if field == "concurrency_key":
+            reason = reason.replace("is no job id", "is no such key", 1)
+        raise InvalidJob(reason, field=field) from None
 
 
 def _check_age(spec: Spec) -> None:

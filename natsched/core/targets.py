@@ -1,5 +1,6 @@
 """What a job runs besides a handler of the application: a command, an HTTP request, a message over NATS."""
 
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,6 +15,9 @@ from natsched.errors import InvalidJob
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 SECRETS: Final = "NATSCHED_SECRET_"
 """What the names of the environment variables begin with that a target may refer to; none of them is a setting."""
+
+REFERENCE: Final = re.compile(r"\$\{([^}]*)\}")
+"""How a URL or a header refers to such a variable."""
 
 LONGEST_GRACE: Final = 3600.0
 SHORTEST_HEARTBEAT: Final = 0.1
@@ -149,10 +153,22 @@ def problem_of_url(url: str) -> str | None:
     return f"{url!r} is no URL: write it like https://host/path"
 
 
+def problem_of_references(text: str) -> str | None:
+    """Say which `${NAME}` in a text no replica would ever put in, if there is one."""
+    for name in REFERENCE.findall(text):
+        if not name.startswith(SECRETS):
+            return f"${{{name}}} is not let out: only variables that begin with {SECRETS} are"
+    return None
+
+
 def _check_http(target: Http) -> None:
-    problem = problem_of_url(target.url)
+    problem = problem_of_url(target.url) or problem_of_references(target.url)
     if problem is not None:
         raise InvalidJob(problem, field="target.url")
+    for name, value in target.headers.items():
+        problem = problem_of_references(value)
+        if problem is not None:
+            raise InvalidJob(problem, field=f"target.headers.{name}")
     if target.method not in METHODS:
         raise InvalidJob(f"{target.method!r} is none of {', '.join(METHODS)}", field="target.method")
     _check_headers(target.headers)

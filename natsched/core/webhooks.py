@@ -17,7 +17,7 @@ from typing import Final
 from pydantic import JsonValue
 
 from natsched.core.executions import STORED, ExecutionStatus, Record
-from natsched.core.targets import SECRETS, problem_of_url
+from natsched.core.targets import SECRETS, problem_of_references, problem_of_url
 from natsched.errors import DocumentError, InvalidJob
 
 NOTICE_VERSION: Final = 1
@@ -91,7 +91,7 @@ def problem_of_secret(name: str) -> str | None:
 
 def check(webhook: Webhook, *, field: str = "webhook") -> None:
     """Raise InvalidJob with the field if nothing could ever be sent there."""
-    problem = problem_of_url(webhook.url)
+    problem = problem_of_url(webhook.url) or problem_of_references(webhook.url)
     if problem is not None:
         raise InvalidJob(problem, field=f"{field}.url")
     problem = None if webhook.secret is None else problem_of_secret(webhook.secret)

@@ -3,14 +3,14 @@
 import json
 import logging
 import os
-import re
 from collections.abc import Mapping
 from functools import partial
+from re import Match
 from typing import TYPE_CHECKING, Final
 
 from pydantic import JsonValue
 
-from natsched.core.targets import SECRETS, Http
+from natsched.core.targets import REFERENCE, SECRETS, Http
 from natsched.targets.context import Context
 from natsched.targets.registry import Handler
 from natsched.targets.signals import Abort, TargetFailed
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 KEPT: Final = 16 * 1024
 """Bytes of an answer that are kept."""
 
-_REFERENCE: Final = re.compile(r"\$\{([^}]*)\}")
 _FATAL: Final = frozenset({400, 401, 403, 404, 405, 410, 413, 414, 415, 422, 501})
 _DETAIL: Final = 500
 
@@ -85,7 +84,7 @@ class HttpCaller:
 def with_secrets(text: str, environment: Mapping[str, str] = os.environ) -> str:
     """Put in what `${NAME}` refers to; the text with secrets is never logged or stored."""
 
-    def value(match: re.Match[str]) -> str:
+    def value(match: Match[str]) -> str:
         name = match[1]
         if not name.startswith(SECRETS):
             raise Abort(f"${{{name}}} is not let out: only variables that begin with {SECRETS} are")
@@ -93,7 +92,7 @@ def with_secrets(text: str, environment: Mapping[str, str] = os.environ) -> str:
             raise Abort(f"${{{name}}} is not set in the environment of this replica")
         return environment[name]
 
-    return _REFERENCE.sub(value, text)
+    return REFERENCE.sub(value, text)
 
 
 async def _beginning(answer: "httpx.Response") -> str:

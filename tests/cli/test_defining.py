@@ -82,6 +82,24 @@ def test_every_option_of_a_schedule_arrives(cli: Cli, options: str, schedule: di
         ("--every 5s --webhook {", "--webhook:"),
         ('--every 5s --webhook {"url":"https://h","secret":"s3"}', "--webhook.secret:"),
         ('--every 5s --webhook {"url":"https://h","statuses":["planned"]}', "--webhook.statuses.0:"),
+        ("--every 5s --webhook https://h/${TOKEN}", "--webhook.url: ${TOKEN} is not let out"),
+        ("--every 5s --webhook {", '"https://host/hook"'),
+        ("--every 5s --target ls", '"argv": ["ls"]'),
+        ('--every 5s --target {"argv":["ls"]}', "--target.kind: is missing"),
+        ('--every 5s --target {"kind":"bash"}', "--target.kind: should be 'shell', 'http', 'nats' or 'publish'"),
+        ('--every 5s --target {"kind":"shell"}', "--target.argv: is missing"),
+        ('--every 5s --target {"kind":"http","url":"https://h/${TOKEN}"}', "--target.url: ${TOKEN} is not let out"),
+        (
+            '--every 5s --target {"kind":"http","url":"https://h","headers":{"X":"${TOKEN}"}}',
+            "--target.headers.X: ${TOKEN} is not let out",
+        ),
+        ("--every 5s --retry many", "write a number of attempts"),
+        ('--every 5s --retry {"max_attempts":0}', "--retry.max_attempts:"),
+        ("--every 5s --concurrency-key a..b", "--concurrency-key: 'a..b' is no such key"),
+        ("--after a..b", "--after: 'a..b' is no job id"),
+        ("--after billing.daily", "--after: it would run after itself"),
+        ("--after nobody", "--after: there is no job nobody"),
+        ("--after nobody --jitter 3s", "jitter does not go with after: leave it out"),
     ],
 )
 def test_a_bad_option_is_refused_by_its_name(cli: Cli, options: str, named: str) -> None:
@@ -112,3 +130,12 @@ def test_a_message_as_target_arrives(cli: Cli, target: dict[str, object]) -> Non
     job = cli.json("job", "submit", "asking", "--every", "10s", "--target", json.dumps(target))
     assert {name: job["target"][name] for name in target} == target
     assert f"{target['kind']}: {target['subject']}" in cli.ok("job", "show", "asking").out
+
+
+def test_show_tells_of_the_webhook(cli: Cli) -> None:
+    hook = {"url": "https://host/hook", "secret": "NATSCHED_SECRET_HOOK", "statuses": ["failed", "dead"]}
+    cli.ok("job", "submit", "plain", "--every", "10s", "--webhook", "https://host/hook")
+    cli.ok("job", "submit", "signed", "--every", "10s", "--webhook", json.dumps(hook))
+    assert "webhook      https://host/hook\n" in cli.ok("job", "show", "plain").out
+    told = "https://host/hook of failed, dead, signed with NATSCHED_SECRET_HOOK"
+    assert told in cli.ok("job", "show", "signed").out

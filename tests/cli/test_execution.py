@@ -7,7 +7,7 @@ from typing import Any
 import anyio
 import pytest
 
-from natsched.core.executions import ExecutionStatus, Record
+from natsched.core.executions import Cause, ExecutionStatus, Record
 from natsched.memory import MemoryBackend
 from tests.cli.running import Cli
 from tests.factories import NOON, make_record
@@ -72,6 +72,18 @@ def test_show_has_the_traceback(cli: Cli) -> None:
     assert [one["attempt"] for one in cli.json("execution", "show", "billing.daily", "UID-2")] == [1]
 
 
+def test_show_tells_by_whom_it_was_asked_for_and_what_its_hooks_met(cli: Cli, stored: MemoryBackend) -> None:
+    cause = Cause(job="billing.first", execution="UID-0", attempt=1, status=ExecutionStatus.OK, at=NOON)
+    hooks = {"on_success": "ValueError: broken", "finally": "KeyError: 'x'"}
+    _keep(stored, _record(4, manual=True, hooks=hooks), _record(5, manual=True, cause=cause))
+    asked = cli.ok("execution", "show", "billing.daily", "UID-4").out
+    assert "UID-4 (by hand)" in asked
+    assert asked.endswith("hooks       on_success: ValueError: broken\n            finally: KeyError: 'x'\n")
+    linked = cli.ok("execution", "show", "billing.daily", "UID-5").out
+    assert "by hand" not in linked
+    assert "runs after  billing.first UID-0, ok" in linked
+
+
 def test_an_execution_without_a_record_ends_in_4(cli: Cli) -> None:
     assert "no record of UID-9" in cli.refused("execution", "show", "billing.daily", "UID-9", code=4)
 
@@ -89,6 +101,15 @@ def test_since_leaves_out_what_is_older(cli: Cli) -> None:
     assert [one["execution"] for one in cli.json("execution", "list", "--since", since)] == ["UID-3", "UID-2"]
     assert cli.json("execution", "list", "--since", "1h") == []
     assert "--since" in cli.refused("execution", "list", "--since", "yesterday")
+
+
+def test_what_is_running_is_listed_for_one_job_only(cli: Cli) -> None:
+    assert cli.refused("execution", "list", "--status", "running").startswith("--status: ")
+    assert cli.json("execution", "list", "billing.daily", "--status", "running") == []
+
+
+def test_since_is_a_duration_or_an_instant(cli: Cli) -> None:
+    assert "such as 24h, or an instant" in cli.refused("execution", "list", "--since", "yesterday")
 
 
 def test_retry_needs_to_know_what(cli: Cli) -> None:

@@ -79,6 +79,18 @@ def test_pause_and_resume(cli: Cli) -> None:
     assert "--until:" in cli.refused("job", "pause", "billing.daily", "--until", "tomorrow")
 
 
+def test_a_pause_until_an_instant_that_has_passed_is_refused(cli: Cli) -> None:
+    said = cli.refused("job", "pause", "billing.daily", "--until", "2020-01-01T00:00:00Z")
+    assert said == "--until: 2020-01-01T00:00:00Z has passed: take an instant to come"
+
+
+def test_a_window_for_submissions_needs_its_key(cli: Cli) -> None:
+    submit = ("job", "submit", "new", "--every", "1h")
+    assert cli.refused(*submit, "--unique-for", "1h").startswith("--unique-for: goes with --unique-key")
+    assert cli.refused(*submit, "--unique-for", "0s", "--unique-key", "k").startswith("--unique-for: ")
+    assert cli.refused(*submit, "--unique-key", "").startswith("--unique-key: ")
+
+
 def test_remove_asks_nobody_who_is_not_there(cli: Cli) -> None:
     assert "--yes" in cli.refused("job", "remove", "billing.daily")
     assert cli.json("job", "remove", "billing.daily", "--yes")["removed"] == "billing.daily"
@@ -147,6 +159,9 @@ def test_a_backfill_that_cannot_be_is_refused(cli: Cli) -> None:
     assert "1,440 instants" in cli.refused("job", "backfill", "a", *first, "--to", "2026-01-02T00:00:00Z", code=1)
     assert "lies ahead of now" in cli.refused("job", "backfill", "a", *first, "--to", "2999-01-01T00:00:00Z")
     assert "--to" in cli.refused("job", "backfill", "a", *first, "--to", "tomorrow")
+    assert "--to: 2025" in cli.refused("job", "backfill", "a", *first, "--to", "2025-01-02T00:00:00Z")
+    cli.ok("job", "ensure", "b", "--after", "a")
+    assert "b has no instants" in cli.refused("job", "backfill", "b", *first, "--to", "2026-01-02T00:00:00Z")
     assert "no job nobody" in cli.refused("job", "backfill", "nobody", *first, "--to", "2026-01-01T01:00:00Z", code=4)
     waits = ("--to", "2026-01-01T00:03:00Z", "--wait", "--timeout", "50ms")
     ran = cli("job", "backfill", "a", *first, *waits)

@@ -155,7 +155,7 @@ def test_an_empty_file_has_no_jobs(tmp_path: Path) -> None:
         ),
         (
             '[[job]]\nid = "a"\nevery = 1\ntarget = { kind = "nats", subject = "a", heartbeat = "1ms" }',
-            "target.nats.heartbeat: 1ms is out of range: take 100ms",
+            "target.heartbeat: 1ms is out of range: take 100ms",
         ),
         ('[[job]]\nid = "a"\nevery = 1\npayload = nan', 'job 1 "a", payload: '),
         ('[[job]]\nid = "a"\nevery = 1\npayload = { when = 2026-12-01 }', 'job 1 "a", payload.when: '),
