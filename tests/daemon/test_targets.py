@@ -26,12 +26,12 @@ async def test_a_replica_that_may_not_run_commands_leaves_them_to_one_that_may(w
 async def test_a_target_that_gives_up_ends_the_execution_with_its_reason(world: World) -> None:
     await world.start()
     at = world.clock.now() + timedelta(seconds=2)
-    target = Http(url="http://127.0.0.1:9/", headers={"A": "${HOME}"})
+    target = Http(url="http://127.0.0.1:9/", headers={"A": "${NATSCHED_SECRET_UNSET}"})
     await world.client.submit_job("a", Once(at), target=target, retry={"max_attempts": 5})
     await world.clock.sleep(10)
     (record,) = await world.client.executions("a")
     assert record.status is ExecutionStatus.DEAD
-    assert (record.error or "").startswith("Abort: ${HOME} is not let out")
+    assert (record.error or "").startswith("Abort: ${NATSCHED_SECRET_UNSET} is not set")
 
 
 @in_a_world
