@@ -153,7 +153,8 @@ def _claim_plan(job: Job, taken: Take, start: datetime, places: tuple[LeaseId, .
     traceless = job.spec.leaves_no_trace and not status.followers
     entries = parts(execution, entry, places, facts)
     running = status.running if traceless else {**status.running, **entries}
-    moved, records = _moved(job, taken, _left_out(job, taken, facts.now), facts.now, running, status.runs + 1)
+    left_out, by = _left_out(job, taken, facts.now), facts.lease if traceless else None
+    moved, records = _moved(job, taken, left_out, facts.now, running, status.runs + 1, by)
     return claimed(moved, execution, entries, start, records=records, traceless=traceless, rehint=True)
 
 
@@ -184,6 +185,7 @@ def _moved(
     now: datetime,
     running: Mapping[ExecutionId, Running] | None = None,
     runs: int | None = None,
+    by: LeaseId | None = None,
 ) -> tuple[Job, tuple[Record, ...]]:
     """Move the plan on, to the next instant or to none while a fixed delay waits; with the records of that.
 
@@ -206,6 +208,8 @@ def _moved(
         plan = Plan(n=status.plan.n + 1)
     else:
         plan = delayed_plan(job, now, runs=runs)
+    if by is not None:
+        plan = Plan(n=plan.n, due=plan.due, by=by)
     status = Status(
         plan=plan,
         running=running,

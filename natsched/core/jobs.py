@@ -32,6 +32,7 @@ def _unless(default: object) -> Any:  # noqa: ANN401 - pydantic's own type
     return Field(exclude_if=lambda value: value == default)
 
 
+RANKS: Final[Mapping[Priority, int]] = {"high": 0, "normal": 1, "low": 2}
 MAX_RUNNING: Final = 256
 MAX_MANUAL: Final = 256
 MAX_RETRIES: Final = 256
@@ -125,12 +126,17 @@ class Spec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """The numbered next run; `(uid, n)` names one plan for ever."""
+    """The numbered next run; `(uid, n)` names one plan for ever.
+
+    `by` claimed the one before it, where that left no other trace: else two that write the same claim, and of which
+    one gets no answer, could not tell whose it was.
+    """
 
     __pydantic_config__ = STORED
 
     n: int
     due: AwareDatetime | None = None
+    by: LeaseId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

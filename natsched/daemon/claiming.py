@@ -34,7 +34,7 @@ _NO_HANDLER: Final = timedelta(milliseconds=5)
 _LONGEST_NO_HANDLER: Final = timedelta(seconds=2)
 _LONGEST_GROUP: Final = timedelta(seconds=1)
 _SPILL: Final = timedelta(milliseconds=100)
-_LONGEST_SPILL: Final = timedelta(seconds=5)
+_LONGEST_PATIENCE: Final = timedelta(seconds=5)
 
 
 log = get_logger(__name__)
@@ -89,8 +89,8 @@ class Claimer:
             self._hand_back(held, claim.job, missing(claim.job.spec), first=_NO_HANDLER, longest=_LONGEST_NO_HANDLER)
             return True
         slots = self._slots[held.hint.queue]
-        if not slots.take() and not await slots.acquire(self._patience(claim), claim.job.spec.priority):
-            self._spill(held)
+        if not slots.take() and not await slots.acquire(self._patience(held, claim), claim.job.spec.priority):
+            self._spill(held, first=_SPILL, longest=_SPILL)
             return True
         if claim.running.lease != self._leaseholder.lease:  # it was lost while this waited for a place
             slots.release()
@@ -196,9 +196,10 @@ class Claimer:
         if record.status is ExecutionStatus.OK:
             active.control.forget()
 
-    def _patience(self, claim: Claim) -> datetime:
-        """Return until when a run waits for a place here."""
-        return max(claim.start, self._clock.now()) + self._options.spill_after
+    def _patience(self, held: Held, claim: Claim) -> datetime:
+        """Return until when a run waits for a place here: longer each time that no other replica had one for it."""
+        grown: timedelta = self._options.spill_after * int(4 ** min(held.delivery.attempts - 1, 10))
+        return max(claim.start, self._clock.now()) + min(grown, _LONGEST_PATIENCE)
 
     async def _win(self, stored: Stored, claim: Claim) -> tuple[Job, int] | None:
         """Write the claim; a lost one may be this very claim, whose answer was lost."""
@@ -260,7 +261,7 @@ class Claimer:
         self._observe(HandedBack(job=job.id, reason=reason))
         self._spill(held, first=first or _SPILL, longest=longest)
 
-    def _spill(self, held: Held, *, first: timedelta = _SPILL, longest: timedelta = _LONGEST_SPILL) -> None:
+    def _spill(self, held: Held, *, first: timedelta, longest: timedelta) -> None:
         """Hand back with a growing delay, so that an idle replica takes it."""
         grown = first * 2 ** min(held.delivery.attempts - 1, 10)
         self._keeper.nak(held, min(grown, longest))

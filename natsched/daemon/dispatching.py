@@ -35,7 +35,7 @@ from natsched.core.decisions import (
     Wait,
 )
 from natsched.core.facts import Facts
-from natsched.core.jobs import JobId, Stored, Unreadable
+from natsched.core.jobs import RANKS, Job, JobId, Stored, Unreadable
 from natsched.daemon.agenda import Agenda, Held
 from natsched.daemon.claiming import Claimer
 from natsched.daemon.events import HandedBack, HintDropped, Observer, Quarantined
@@ -89,13 +89,15 @@ class Dispatcher:
             self._keeper.nak(held)
 
     async def _begin(self, helds: list[Held], runs: asyncio.TaskGroup) -> None:
+        known: list[tuple[Held, Stored]] = []
         unknown: list[Held] = []
         for held in helds:
             recalled = self._settler.recall.of(held.hint)
             if recalled is None:
                 unknown.append(held)
             else:
-                runs.create_task(self._handle(held, recalled), name=held.hint.job)
+                known.append((held, recalled))
+        self._start(known, runs)
         if not unknown:
             return
         ids: list[JobId] = list({held.hint.job: None for held in unknown})
@@ -107,8 +109,12 @@ class Dispatcher:
             for held in unknown:
                 self._agenda.put_off(held, again)
             return
-        for held in unknown:
-            runs.create_task(self._handle(held, found[held.hint.job]), name=held.hint.job)
+        self._start([(held, found[held.hint.job]) for held in unknown], runs)
+
+    def _start(self, read: list[tuple[Held, Stored]], runs: asyncio.TaskGroup) -> None:
+        """See to each; those of a higher priority get their places first."""
+        for held, stored in sorted(read, key=_rank):
+            runs.create_task(self._handle(held, stored), name=held.hint.job)
 
     async def _handle(self, held: Held, stored: Stored) -> None:
         """See one hint to its end; whatever goes wrong is this hint's alone, and it comes again."""
@@ -210,3 +216,8 @@ class Dispatcher:
             case AskRecord(execution=execution, attempt=attempt):
                 facts.record = await self._backend.history.get(held.hint.job, execution, attempt)
                 facts.record_known = True
+
+
+def _rank(read: tuple[Held, Stored]) -> int:
+    job = read[1].job
+    return RANKS[job.spec.priority] if isinstance(job, Job) else 0

@@ -2,14 +2,11 @@
 
 import heapq
 from datetime import datetime
-from typing import Final
 
 import anyio
 
 from natsched.clock import Clock
-from natsched.core.jobs import Priority
-
-_RANK: Final = {"high": 0, "normal": 1, "low": 2}
+from natsched.core.jobs import RANKS, Priority
 
 
 class Slots:
@@ -38,7 +35,7 @@ class Slots:
             return True
         place = anyio.Event()
         self._numbers += 1
-        waiting = (_RANK[priority], self._numbers, place)
+        waiting = (RANKS[priority], self._numbers, place)
         heapq.heappush(self._waiting, waiting)
         try:
             with anyio.move_on_after(None if until is None else (until - self._clock.now()).total_seconds()):

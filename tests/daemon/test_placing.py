@@ -346,3 +346,25 @@ async def test_a_part_whose_replica_does_not_serve_the_queue_any_more_fails_and_
     await world.clock.sleep(1)
     assert await _running(world, "a") == {}
     assert {record.error for record in world.ends} == {None, "its replica does not serve the queue 'other'"}
+
+
+@in_a_world
+async def test_in_a_queue_that_stays_full_no_place_stands_idle_and_priority_holds(world: World) -> None:
+    world.handler(takes=1.5)
+    await world.start("r1", queues={"default": 1})
+    order: tuple[Priority, ...] = ("low", "normal", "high")
+    for priority in order:
+        for number in (1, 2):
+            name = f"{priority}.{number}"
+            await world.client.ensure_job(name, Interval(days=9), handler="h", priority=priority)
+    await world.client.ensure_job("first", Interval(days=9), handler="h")
+    await world.client.trigger_job("first")
+    await world.clock.sleep(0.1)
+    for name in ("low.1", "low.2", "normal.1", "normal.2", "high.1", "high.2"):
+        await world.client.trigger_job(name)
+    await world.clock.sleep(20)
+    starts = [call.started_at for call in world.calls]
+    assert len(starts) == 7
+    assert (starts[-1] - starts[0]).total_seconds() < 7 * 1.5 + 0.5, "places stood idle"
+    ran = [call.job_id.split(".")[0] for call in world.calls]
+    assert ran.index("low") > max(number for number, name in enumerate(ran) if name == "high")

@@ -34,6 +34,7 @@ class Weather:
     loss: float = 0.0
     slow: float = 0.0
     stale: float = 0.0
+    strike: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -45,7 +46,9 @@ class Link:
     cut_there: bool = False
     cut_back: bool = False
     dead: bool = False
-    lost_views: int = 0
+    strike: Callable[[], None] = lambda: None
+    """What befalls the party while it waits for an answer: so it is killed and frozen between any two steps."""
+
     _gate: anyio.Event = field(default_factory=anyio.Event)
     frozen: bool = False
 
@@ -81,6 +84,8 @@ class Link:
             result = await call()
         except NatschedError as raised:
             error = raised
+        if self.random.random() < self.weather.strike:
+            self.strike()
         await self.travel()
         if self.cut_back or self.random.random() < self.weather.loss / 2:
             await self._silence()

@@ -177,8 +177,9 @@ class Simulation:
             slow=self.random.choice((0.0, 0.02)),
             stale=self.random.choice((0.0, 0.3)),
         )
+        self.weather.strike = self.random.choice((0.0, 0.003))
         if rough:
-            self.weather = Weather(loss=0.05, slow=0.02, stale=0.5)
+            self.weather = Weather(loss=0.03, slow=0.02, stale=0.5, strike=0.005)
         self._numbers = itertools.count(1)
         self._members: list[Member] = []
         self._names = itertools.count(1)
@@ -211,7 +212,7 @@ class Simulation:
             self._tasks.cancel_scope.cancel()
 
     def _end_of_trouble(self) -> None:
-        self.weather.loss = self.weather.slow = self.weather.stale = 0.0
+        self.weather.loss = self.weather.slow = self.weather.stale = self.weather.strike = 0.0
         for member in self._members:
             member.link.cut_there = member.link.cut_back = False
             if member.link.frozen:
@@ -269,6 +270,7 @@ class Simulation:
         member.replica = Replica(
             backend, clock, options, self._registry(member), operations, self._number, (self._observe,)
         )
+        link.strike = partial(self._strike, member)
         self._members.append(member)
 
         async def live(*, task_status: TaskStatus[None]) -> None:
@@ -328,12 +330,36 @@ class Simulation:
                 self._note("shuts down", member.name, 10)
                 member.replica.stop()
             else:
-                self._note("dies", member.name, 1e6)
-                member.link.dead = True
-                member.link.thaw()
-                member.scope.cancel()
-            await anyio.sleep(self.random.uniform(0, 8))
-            await self._start()
+                self._kill(member)
+            await self._follow()
+
+    def _kill(self, member: Member) -> None:
+        self._note("dies", member.name, 1e6)
+        member.link.dead = True
+        member.link.thaw()
+        member.scope.cancel()
+
+    async def _follow(self) -> None:
+        """Start a replica in the place of one that went."""
+        await anyio.sleep(self.random.uniform(0, 8))
+        await self._start()
+
+    def _strike(self, member: Member) -> None:
+        """Kill or freeze a replica that waits for an answer."""
+        if member.link.dead or member.link.frozen:
+            return
+        if self.random.random() < 0.4:
+            self._kill(member)
+            self._tasks.start_soon(self._follow)
+        else:
+            self._tasks.start_soon(self._freeze, member, self.random.choice((1.0, 5.5, 7.0, 12.0)))
+            member.link.freeze()
+
+    async def _freeze(self, member: Member, lasts: float) -> None:
+        self._note("is frozen", member.name, lasts)
+        member.link.freeze()
+        await anyio.sleep(lasts)
+        member.link.thaw()
 
     async def _freezes(self) -> None:
         while True:
@@ -341,11 +367,7 @@ class Simulation:
             member = self._some()
             if member is None or member.link.frozen:
                 continue
-            lasts = self.random.choice((0.3, 2.0, 4.0, 6.0, 15.0))
-            self._note("is frozen", member.name, lasts)
-            member.link.freeze()
-            await anyio.sleep(lasts)
-            member.link.thaw()
+            await self._freeze(member, self.random.choice((0.3, 2.0, 4.0, 6.0, 15.0)))
 
     async def _cuts(self) -> None:
         while True:
