@@ -53,7 +53,8 @@ def _may_follow(life: Life, first: Run, second: Run) -> bool:
 
 def _are_parts(life: Life, one: Run, other: Run) -> bool:
     """Whether they are the parts that two replicas have in one execution."""
-    if one.start.base != other.start.base or not any(spec.scope == "all" for spec in life.specs_at(one.start.at)):
+    specs = life.specs_at(one.start.at, other.start.at)
+    if one.start.base != other.start.base or not any(spec.scope == "all" for spec in specs):
         return False
     return one.start.replica is None or one.start.replica != other.start.replica
 

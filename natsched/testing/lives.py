@@ -114,13 +114,13 @@ class Life:
         return any(first <= (until or since) and since <= last for first, last in self._delays())
 
     def busy(self, at: datetime) -> int:
-        """Count the executions that may have been under way then."""
+        """Count the executions that may have been under way then, each part for one."""
         bounds = self.history.bounds
         going = set()
         for run in self.runs:
             begun = earlier(run.start.claimed or run.start.at, bounds.claim + bounds.clocks)
             if begun <= at <= later(_free(run, bounds.recovery), bounds.finishing + bounds.clocks):
-                going.add(run.start.base)
+                going.add(run.start.execution)
         return len(going)
 
     def _delays(self) -> Iterator[tuple[datetime, datetime]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import takewhile
 
-from natsched.core.planning import later
+from natsched.core.planning import earlier, later
 from natsched.core.schedules import gap, instants
 from natsched.testing.eras import NEVER, Era
 from natsched.testing.findings import Finding, Kind
@@ -76,8 +76,15 @@ def _instants(life: Life, era: Era) -> Iterator[datetime]:
 
 
 def _is_settled(life: Life, era: Era, due: datetime) -> bool:
-    """Whether the time that is known goes so far that the instant has to have run, or to have a record."""
+    """Whether the time that is known goes so far that the instant has to have run, or to have a record.
+
+    A job's instants are claimed in their order, so that a later one settles it, unless a replica died holding it.
+    """
     history = life.history
+    claimed = earlier(due, history.bounds.claim)
+    passed = (run.start.at for run in life.runs if run.start.is_scheduled and run.start.due > due)
+    if (at := min(passed, default=None)) is not None and not life.is_excused(claimed, at):
+        return True
     if era.is_active(due):
         start = era.start_of(due)
         waits = life.waits(start, history.until)
@@ -110,9 +117,13 @@ def _may_be_left_out(life: Life, era: Era, due: datetime) -> bool:
     if is_busy and (spec.overlap not in WAIT or spec.catch_up != "all"):
         return True
     ready = life.ready(start, until=life.history.until, waits=life.waits(start, life.history.until))
+    if era.ends <= later(ready, life.history.bounds.claim):  # what it has instead is the record of the change
+        return True
     if ready == start:
         return False
-    return spec.catch_up != "all" or spec.deadline is not None or era.over <= ready
+    if spec.catch_up != "all" or spec.deadline is not None or spec.catch_up_window is not None:
+        return True
+    return _number(era, due, ready) > spec.catch_up_limit
 
 
 def _finding(kind: Kind, life: Life, due: datetime, text: str) -> Finding:

@@ -4,12 +4,10 @@ from datetime import timedelta
 from random import Random
 from typing import Any
 
-from hypothesis import strategies as st
-
 from natsched.core.backoff import RetryPolicy
 from natsched.core.jobs import Spec
 from natsched.core.schedules import Cron, Interval, Once
-from natsched.testing import History, Outage
+from natsched.testing import Outage
 from tests.factories import NOON
 from tests.testing.model import REPLICAS, Model
 
@@ -44,7 +42,7 @@ def spec_of(random: Random, **given: Any) -> Spec:
     }
     if drawn["catch_up"] != "none":
         drawn["catch_up_window"] = random.choice((None, None, 40.0))
-    if drawn["delivery"] == "at_least_once" and drawn["scope"] == "one":
+    if drawn["delivery"] == "at_least_once":
         drawn["retry"] = random.choice((None, RetryPolicy(max_attempts=3, base=2.0)))
     if drawn["scope"] == "all":
         drawn["max_concurrency"] = None
@@ -65,7 +63,7 @@ def model_of(seed: int, *, calm: bool = False, **given: Any) -> Model:
     for _ in range(0 if calm else random.randrange(6)):
         at = NOON + timedelta(seconds=random.uniform(0, 480))
         until = random.choice((None, at + timedelta(seconds=random.uniform(1, 90))))
-        other = spec_of(random)
+        other, name = spec_of(random), random.choice(REPLICAS)
         match random.randrange(8):
             case 0:
                 model.at(at, lambda other=other: model.update(other))  # type: ignore[misc]
@@ -80,11 +78,5 @@ def model_of(seed: int, *, calm: bool = False, **given: Any) -> Model:
             case 4:
                 model.outages.append(Outage(at=at, back=at + timedelta(seconds=random.uniform(0.5, 70))))
             case _:
-                model.at(at, lambda name=random.choice(REPLICAS): model.die(name))  # type: ignore[misc]
+                model.at(at, lambda name=name: model.die(name))  # type: ignore[misc]
     return model
-
-
-@st.composite
-def honest(draw: st.DrawFn, *, calm: bool = False, **given: Any) -> History:
-    """A history in which every promise was kept; the same seed gives the same."""
-    return model_of(draw(st.integers(0, 1_000_000)), calm=calm, **given).run(END)
