@@ -23,7 +23,7 @@ def delayed(life: Life) -> Iterator[Finding]:
         lasts = [max(parts, key=_end_of) for _, parts in sorted(chain.items())]
         for before, after in pairwise(lasts):
             yield from _between(life, delay, before, after)
-        yield from _at_the_end(life, era, delay, lasts)
+        yield from _at_the_end(life, era, delay)
 
 
 def _end_of(run: Run) -> datetime:
@@ -47,7 +47,7 @@ def _between(life: Life, delay: timedelta, before: Run, after: Run) -> Iterator[
         yield _finding(Kind.LATE, life, due, f"due more than {delay} after the end of {before}")
 
 
-def _at_the_end(life: Life, era: Era, delay: timedelta, lasts: list[Run]) -> Iterator[Finding]:
+def _at_the_end(life: Life, era: Era, delay: timedelta) -> Iterator[Finding]:
     """Find that nothing follows the last run or record, or the beginning, although the job went on."""
     history = life.history
     if era.spec is None or not life.keeps_all(era.spec):
@@ -55,26 +55,23 @@ def _at_the_end(life: Life, era: Era, delay: timedelta, lasts: list[Run]) -> Ite
     schedule = era.spec.schedule
     if schedule.max_runs is not None and (history.since is not None or len(life.claimed()) >= schedule.max_runs):
         return
-    going = [run for run in life.runs if run.start.is_scheduled and run.start.at < era.ends]
-    if any(run.end is None for run in (*lasts, *going[-1:])):
+    lasts = [runs[-1] for runs in life.executions.values() if runs[0].start.is_scheduled]
+    lasts = [run for run in lasts if run.start.at < era.ends]
+    if any(run.end is None for run in lasts):
         return
-    ended = [later(run.end.at, delay) for run in lasts if run.end is not None]
+    began = earlier(era.returned, history.bounds.clocks)
+    ended = [later(run.end.at, delay) for run in lasts if run.end is not None and run.end.at >= began]
     told = [later(record.at, delay) for record in life.left_out if era.returned < record.at < era.ends]
     first = era.next(later(era.returned, history.bounds.clocks))
     planned = max([*ended, *told, *([first] if first is not None else [])], default=None)
     if planned is None or (schedule.end_at is not None and planned > schedule.end_at):
         return
-    if any(run.start.due >= planned for run in going) or _awaited(era, going, planned):
+    if any(run.start.due >= planned for run in lasts):
         return
     ready = life.ready(era.start_of(planned), until=history.until, waits=True)
     if later(ready, history.bounds.late + history.bounds.clocks) <= min(history.until, era.ends):
         text = f"nothing ran {delay} after the last end, or after the beginning"
         yield _finding(Kind.LOST, life, planned, text)
-
-
-def _awaited(era: Era, going: list[Run], planned: datetime) -> bool:
-    """Whether a run of before the definition's time ended only then, so that the first instant is counted from it."""
-    return any(run.start.at <= era.returned and (run.end is None or run.end.at >= planned) for run in going)
 
 
 def _finding(kind: Kind, life: Life, due: datetime, text: str) -> Finding:

@@ -27,7 +27,7 @@ def overlapping(life: Life) -> Iterator[Finding]:
         if life.key is None:
             continue
         for other in life.rivals:
-            if earlier(other.start.at, clocks) < at and other.over > later(at, clocks) and other.start.at <= at:
+            if other.start.at <= at and other.over > later(at, clocks):
                 yield _finding(life, run, f"{run} overlaps with {other}, of a job with its concurrency key")
 
 

@@ -14,8 +14,6 @@ from natsched.testing.runs import LeftOut
 
 S: Final = ExecutionStatus
 NO_REASON: Final = "is no reason"
-_POLICY: Final = frozenset({S.COALESCED, S.MISSED, S.EXPIRED, S.SUPERSEDED})
-"""What only happens to a plan that was looked at late, of which there must be a cause."""
 
 
 def objection(life: Life, record: LeftOut, due: datetime) -> str | None:
@@ -24,12 +22,11 @@ def objection(life: Life, record: LeftOut, due: datetime) -> str | None:
         return _of_claimed(life, record, due)
     if record.status is S.PAUSED:
         return None if _was_paused(life, due) else "the job was not paused"
-    if record.status in _POLICY:
-        first = min([record.first, *(run.start.due for run in life.executions.get(record.execution, ()))])
-        _, start = life.starts_of(first, at=record.at)
-        ready = life.ready(start, until=record.at, waits=life.waits(start, record.at))
-        if record.at > later(ready, life.history.bounds.late + life.history.bounds.clocks):
-            return f"nothing excuses that it was looked at {(record.at - ready).total_seconds():g} s too late"
+    first = min([record.first, *(run.start.due for run in life.executions.get(record.execution, ()))])
+    _, start = life.starts_of(first, at=record.at)
+    ready = life.ready(start, until=record.at, waits=life.waits(start, record.at))
+    if record.at > later(ready, life.history.bounds.late + life.history.bounds.clocks):
+        return f"nothing excuses that it was looked at {(record.at - ready).total_seconds():g} s too late"
     if record.status is S.SUPERSEDED:
         return None if _was_changed(life, due, record.at) else "the job was not changed then"
     found = [_by_policy(life, spec, record, due) for spec in _specs(life, record)]

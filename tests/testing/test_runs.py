@@ -15,7 +15,8 @@ CLOCKS = Bounds(clocks=timedelta(seconds=0.5))
 ALLOW = (job(overlap="allow"),)
 ONCE = (job(delivery="at_most_once"),)
 KEYS = (job(concurrency_key="db"), job(name="b", uid="B", concurrency_key="db", schedule=Interval(hours=1)))
-DELAY = (job(schedule=Interval(seconds=10, fixed_delay=True)),)
+DELAYED = Interval(seconds=10, fixed_delay=True)
+DELAY = (job(schedule=DELAYED),)
 FIRST = Ran(n=1, due=10, lasts=3)
 
 
@@ -83,7 +84,25 @@ CASES = (
         finds=("doubled 10",),
     ),
     Case(name="never again unless by hand", jobs=ONCE, ran=(ended(S.LOST), again(16), R2)),
+    Case(
+        name="again after a death that another clock has later",
+        ran=(Ran(n=1, due=10, lasts=None), again(16), R2),
+        dead=(dead(16.3),),
+        bounds=CLOCKS,
+    ),
+    Case(
+        name="two executions of a job that every replica runs",
+        jobs=(job(scope="all", overlap="allow"),),
+        ran=(R1, Ran(n=7, due=10, replica="r2"), R2),
+        finds=("doubled 10",),
+    ),
     # Early and late
+    Case(
+        name="by hand there is no jitter",
+        jobs=(job(schedule=Interval(seconds=10, jitter=10)),),
+        ran=(Ran(n="m1", due=10),),
+        until=10,
+    ),
     Case(name="early", ran=(Ran(n=1, due=10, at=9.99), R2), finds=("early 10",)),
     Case(name="early by less than two readings differ", ran=(Ran(n=1, due=10, at=9.996), R2)),
     Case(name="early by less than the clocks differ", ran=(Ran(n=1, due=10, at=9.6), R2), bounds=CLOCKS),
@@ -131,6 +150,15 @@ CASES = (
         finds=("late 10",),
     ),
     Case(name="a second attempt of before", ran=(Ran(n=1, due=10, at=17, attempt=2), R2), since=15),
+    Case(name="late before it was watched", ran=(Ran(n=1, due=10, at=12), R2), since=15),
+    Case(name="late since it was watched", ran=(Ran(n=1, due=10, at=12), R2), since=5, finds=("late 10",)),
+    Case(
+        name="late by hand, whatever the jitter",
+        jobs=(job(schedule=Interval(seconds=10, jitter=10)),),
+        ran=(Ran(n="m1", due=10, at=11.05),),
+        until=10,
+        finds=("late 10",),
+    ),
     # Overlapping
     Case(name="overlapping", ran=(Ran(n=1, due=10, lasts=10.5), R2), finds=("overlapping 20",)),
     Case(name="not overlapping", ran=(Ran(n=1, due=10, lasts=10), R2)),
@@ -180,7 +208,31 @@ CASES = (
         jobs=(*KEYS[:1], job(name="b", uid="B", concurrency_key="disk", schedule=Interval(hours=1))),
         ran=(R1, Ran(n="m1", due=10.5, job="b", uid="B"), R2),
     ),
+    Case(
+        name="beside one, claimed just before it might not",
+        jobs=(job(overlap="allow"), job(19.95, generation=2)),
+        ran=(Ran(n=1, due=10, lasts=12), R2),
+        until=24,
+    ),
+    Case(
+        name="beside one, claimed just after it might",
+        jobs=(job(overlap="allow"), job(19.95, generation=2)),
+        ran=(Ran(n=1, due=10, lasts=12), Ran(n=2, due=20, claimed=19.96)),
+        until=24,
+        finds=("overlapping 20",),
+    ),
     # Outdated and unplanned
+    Case(
+        name="tried again by a new definition",
+        jobs=(job(), job(11.5, generation=2, schedule=Interval(seconds=30))),
+        ran=(ended(S.RETRYING, 12), Ran(n=1, due=10, at=12, attempt=2, generation=2)),
+    ),
+    Case(
+        name="of a definition that was still to come",
+        jobs=(job(9, schedule=Interval(seconds=10, start_at=NOON)),),
+        ran=(Ran(n=0, due=0), R1, R2),
+        finds=("unplanned 0",),
+    ),
     Case(name="after its removal", jobs=(job(), gone(15)), ran=(R1, R2), finds=("outdated 20",)),
     Case(name="in its removal", jobs=(job(), gone(19.5, took=1)), ran=(R1, R2)),
     Case(name="claimed before its removal", jobs=(job(), gone(19.95)), ran=(R1, R2)),
@@ -252,7 +304,60 @@ CASES = (
     Case(name="its end is recorded", ran=(ended(S.RETRYING, 12), R2), left=(left(1, 10, 10, "dead", 14, attempt=2),)),
     Case(name="it was removed", jobs=(job(), gone(11.5)), ran=(ended(S.RETRYING, 12),)),
     Case(name="it was paused", jobs=(job(), job(11.5, generation=2, active=False)), ran=(ended(S.RETRYING, 12),)),
+    Case(
+        name="nobody goes on after a hand-back",
+        jobs=ALLOW,
+        ran=(ended(S.INTERRUPTED), R2),
+        until=24,
+        finds=("silent 10",),
+    ),
+    Case(
+        name="it is not kept",
+        jobs=(job(history="failures"),),
+        ran=(ended(S.RETRYING, 12), R2),
+        until=24,
+        recorded=True,
+    ),
+    Case(
+        name="it leaves no trace",
+        jobs=(job(overlap="allow", delivery="at_most_once"),),
+        ran=(Ran(n=1, due=10, lasts=None), R2, Ran(n=3, due=30)),
+        dead=(dead(11),),
+        until=33,
+    ),
+    Case(
+        name="what was asked for goes on in a pause",
+        jobs=(job(overlap="allow"), job(15, generation=2, overlap="allow", active=False)),
+        ran=(Ran(n="m1", due=5, status=S.RETRYING, retry_at=12), R1),
+        until=30,
+        finds=("silent 5",),
+    ),
     # Fixed delay
+    Case(name="a link after a death", jobs=DELAY, ran=(FIRST, Ran(n=2, due=30)), dead=(dead(13.2),), until=33),
+    Case(
+        name="a link beside one",
+        jobs=DELAY,
+        ran=(Ran(n=1, due=10, lasts=None), Ran(n=2, due=23)),
+        finds=("overlapping 23",),
+    ),
+    Case(
+        name="a chain that is not kept",
+        jobs=(job(schedule=Interval(seconds=10, fixed_delay=True), history="failures"),),
+        recorded=True,
+    ),
+    Case(
+        name="a chain that was changed in a run",
+        jobs=(*DELAY, job(12, generation=2, schedule=DELAYED)),
+        ran=(FIRST,),
+        until=22,
+    ),
+    Case(
+        name="a chain that was changed in a run and ends",
+        jobs=(*DELAY, job(12, generation=2, schedule=DELAYED)),
+        ran=(FIRST,),
+        until=24.5,
+        finds=("lost 23",),
+    ),
     Case(name="a chain", jobs=DELAY, ran=(FIRST, Ran(n=2, due=23))),
     Case(name="a link too soon", jobs=DELAY, ran=(FIRST, Ran(n=2, due=20)), finds=("early 20",)),
     Case(name="a link too late", jobs=DELAY, ran=(FIRST, Ran(n=2, due=25)), until=27, finds=("late 25",)),
