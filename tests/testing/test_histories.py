@@ -11,7 +11,7 @@ from tests.testing.planting import PLANTS, Plant, planted
 seeds = st.integers(0, 1_000_000)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(seed=seeds)
 def test_nothing_is_found_where_every_promise_was_kept(seed: int) -> None:
     assert check(model_of(seed).run(END)) == ()

@@ -4,9 +4,10 @@ import pytest
 
 from natsched.testing import check
 from natsched.testing.checking import RULES, Rule
-from tests.testing import test_instants, test_runs
+from tests.testing import test_definitions, test_instants, test_left_out, test_limits, test_runs
 
-CASES = (*test_instants.CASES, *test_runs.CASES)
+TABLES = (test_definitions, test_instants, test_left_out, test_limits, test_runs)
+CASES = [case for table in TABLES for case in table.CASES]
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
