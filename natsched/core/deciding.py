@@ -304,6 +304,11 @@ def _decide_retry(job: Job, execution: ExecutionId, again: Retrying, facts: Fact
     claims = replace(job, status=replace(left, running={**left.running, execution: entry}))
     if not alive:
         return bury(claims, execution, Event.HOLDER_DIED_AT_MOST_ONCE, "its replica is gone", facts)
+    others = others_of(job, execution, facts)
+    if isinstance(others, AskLeases):
+        return others
+    if is_full(job, others):
+        return wait_for(others, facts, "another execution is running")
     return claimed(claims, execution, {execution: entry}, again.at)
 
 

@@ -119,6 +119,16 @@ def test_a_part_is_tried_again_by_its_own_replica(lease: LeaseId, alive: bool, s
         assert set(decision.job.status.running) == {PLANNED, part}, "the other parts do not hold it up"
 
 
+@pytest.mark.parametrize(("overlap", "waits"), [("skip", True), ("queue", True), ("allow", False)])
+def test_a_part_that_is_tried_again_waits_for_another_execution(overlap: str, waits: bool) -> None:
+    job = make_job(scope="all", n=2, overlap=overlap)
+    later = {ExecutionId("BILLING_DAILY-2"): Running(token=3, due=NOON, lease=LEASES[1])}
+    again = Retrying(attempt=2, at=NOON, due=NOON, lease=HERE)
+    job = replace(job, status=replace(job.status, running=later, retries={PLANNED: again}))
+    decision = decide(make_run_hint(execution=PLANNED, attempt=2), facts(job, leases={LEASES[1]: True}))
+    assert isinstance(decision, HandBack if waits else Claim)
+
+
 @pytest.mark.parametrize(
     ("options", "field"),
     [
