@@ -25,7 +25,7 @@ def main() -> int:
     for seed in range(asked.first, asked.first + asked.number):
         simulation = Simulation(seed)
         if asked.without:
-            with MUTATIONS[asked.without]():
+            with MUTATIONS[asked.without][0]():
                 journal = simulation.run()
         else:
             journal = simulation.run()
