@@ -45,6 +45,8 @@ def take(job: Job, now: datetime) -> Take:
     """Choose what runs of a plan that is looked at now."""
     due = job.status.plan.due
     assert due is not None, "only a plan with a due is taken"
+    if now <= due:  # as nearly always: it is looked at just before
+        return Take(due=due, after=due)
     given_up = _expired(job, due, now) or _too_old(job, due, now)
     if given_up is not None:
         return given_up

@@ -113,7 +113,7 @@ class Dispatcher:
 
     def _start(self, read: list[tuple[Held, Stored]], runs: asyncio.TaskGroup) -> None:
         """See to each; those of a higher priority get their places first."""
-        for held, stored in sorted(read, key=_rank):
+        for held, stored in sorted(read, key=_rank) if len(read) > 1 else read:
             runs.create_task(self._handle(held, stored), name=held.hint.job)
 
     async def _handle(self, held: Held, stored: Stored) -> None:
