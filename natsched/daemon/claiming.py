@@ -255,11 +255,9 @@ class Claimer:
         else:
             self._keeper.ack(held)
 
-    def _hand_back(
-        self, held: Held, job: Job, reason: str, *, longest: timedelta, first: timedelta | None = None
-    ) -> None:
+    def _hand_back(self, held: Held, job: Job, reason: str, *, longest: timedelta, first: timedelta = _SPILL) -> None:
         self._observe(HandedBack(job=job.id, reason=reason))
-        self._spill(held, first=first or _SPILL, longest=longest)
+        self._spill(held, first=first, longest=longest)
 
     def _spill(self, held: Held, *, first: timedelta, longest: timedelta) -> None:
         """Hand back with a growing delay, so that an idle replica takes it."""

@@ -11,9 +11,9 @@ from dataclasses import replace
 from natsched.clock import Clock
 from natsched.core import changes
 from natsched.core.chains import After, chained
-from natsched.core.endings import counted
-from natsched.core.executions import Event, ExecutionStatus, Record, advance
-from natsched.core.jobs import ExecutionId, Job, JobId, Stored
+from natsched.core.endings import counted, record_of_waiting
+from natsched.core.executions import Cause, Event, ExecutionStatus, Record, advance
+from natsched.core.jobs import ExecutionId, Job, JobId, Manual, Stored
 from natsched.core.owed import manual_hint
 from natsched.core.schedules import Schedule
 from natsched.errors import Conflict, InvalidJob, TooManyEntries
@@ -106,7 +106,7 @@ class Chains:
                 return True
             now = self._clock.now()
             if not job.spec.is_active(now):
-                await self._leave_out(stored, job, new, cause.job, "the job is paused")
+                await self._leave_out(stored, job, new, cause, "the job is paused")
                 return True
             try:
                 asked = changes.trigger(job, new, None, now, cause)
@@ -114,29 +114,17 @@ class Chains:
             except Conflict:
                 continue
             except TooManyEntries as error:
-                await self._leave_out(stored, job, new, cause.job, error.message)
+                await self._leave_out(stored, job, new, cause, error.message)
                 return True
             await self._hinter.hint(manual_hint(asked, new, revision))
             return True
 
-    async def _leave_out(self, stored: Stored, job: Job, execution: ExecutionId, upstream: str, reason: str) -> None:
+    async def _leave_out(self, stored: Stored, job: Job, execution: ExecutionId, cause: Cause, why: str) -> None:
         """Record that a job does not run although one that it follows has ended."""
         now = self._clock.now()
         skipped = advance(ExecutionStatus.PLANNED, Event.OVERLAP)
-        record = Record(
-            job=job.id,
-            execution=execution,
-            attempt=0,
-            status=skipped,
-            due=now,
-            uid=job.uid,
-            generation=job.spec.generation,
-            handler=job.spec.handler,
-            queue=job.spec.queue,
-            ended_at=now,
-            reason=f"{upstream} ended, but {reason}",
-            manual=True,
-        )
+        reason = f"{cause.job} ended, but {why}"
+        record = record_of_waiting(job, execution, Manual(at=now, cause=cause), skipped, reason, now=now)
         await self._keep(job, record)
         status = replace(job.status, counts=counted(job.status.counts, skipped))
         try:

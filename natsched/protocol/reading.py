@@ -1,5 +1,6 @@
 """What a client can make of what was read: a job, or an error that says why not."""
 
+from natsched.core.backfilling import is_under_way
 from natsched.core.jobs import ExecutionId, Job, Stored, Unreadable
 from natsched.errors import DocumentError, JobNotFound
 from natsched.ports import Backend
@@ -7,8 +8,7 @@ from natsched.ports import Backend
 
 async def is_known(backend: Backend, job: Job, execution: ExecutionId) -> bool:
     """Whether the execution waits, runs, is to be tried again or passed on, or has a record."""
-    status = job.status
-    if execution in {*status.manual, *status.running, *status.retries, *status.handovers}:
+    if is_under_way(job, execution) or execution in job.status.handovers:
         return True
     return bool(await backend.history.list(job.id, execution, limit=1))
 
