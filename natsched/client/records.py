@@ -107,9 +107,9 @@ async def _recorded(backend: Backend, question: Question) -> Sequence[Record]:
     while True:
         records = await backend.history.list(question.job, question.execution, limit=asked)
         recent = [record for record in records if since is None or (record.ended_at or record.due) >= since]
-        chosen = recent
+        chosen = list(_told_once(recent))
         if question.is_choosy:
-            chosen = [record for record in _last_attempts(recent) if _is_asked_for(record, question)]
+            chosen = [record for record in _last_attempts(chosen) if _is_asked_for(record, question)]
         is_all = len(records) < asked or len(recent) < len(records) or asked >= _FARTHEST
         if len(chosen) >= question.limit or is_all:
             return chosen
@@ -122,6 +122,19 @@ def _is_asked_for(record: Record, question: Question) -> bool:
     if not question.is_choosy or record.status in question.statuses:
         return True
     return question.missed and record.did_not_run
+
+
+def _told_once(records: Iterable[Record]) -> Iterator[Record]:
+    """Leave out what a decision told of that came to nothing: a newer record of the same gap tells of all of it."""
+    told: dict[tuple[str, str], tuple[datetime, datetime]] = {}
+    for record in records:
+        if record.first is not None and record.last is not None:
+            which = record.job, record.execution
+            known = told.get(which)
+            if known is not None and known[0] <= record.first and record.last <= known[1]:
+                continue
+            told[which] = record.first, record.last
+        yield record
 
 
 def _last_attempts(records: Iterable[Record]) -> Iterator[Record]:

@@ -8,6 +8,7 @@ Every transition is in `TRANSITIONS`; a pair that is not there is illegal.
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -15,6 +16,8 @@ from pydantic import AwareDatetime, ConfigDict, Field, JsonValue
 
 STORED: Final = ConfigDict(extra="forbid", ser_json_timedelta="float")
 """How stored values are read and written: an unknown field is an error, a duration is seconds."""
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 UNLESS_EMPTY: Final = Field(exclude_if=operator.not_)
 """For a field that is younger than version 1: a replica that does not know it reads documents that do not use it."""
@@ -180,6 +183,16 @@ class Record:
     check_in: CheckIn | None = None
     cause: Cause | None = None
     hooks: Mapping[str, str] | None = None
+
+    @property
+    def mark(self) -> str:
+        """What tells it from the other records of its execution: the attempt, and the last instant of a gap.
+
+        A decision that leaves instants out may be lost to another write, and the next one leave out more.
+        """
+        if self.last is None:
+            return str(self.attempt)
+        return f"{self.attempt}-{(self.last - _EPOCH) // timedelta(microseconds=1)}"
 
     @property
     def did_not_run(self) -> bool:

@@ -146,7 +146,7 @@ def _body(record: Record, revision: int) -> dict[str, JsonValue]:
         "number": record.number if record.first is not None else None,
     }
     return {
-        "id": f"{record.execution}.{record.attempt}.{record.status}",
+        "id": f"{record.execution}.{record.mark}.{record.status}",
         "job": record.job,
         "execution": record.execution,
         "attempt": record.attempt,

@@ -1,4 +1,4 @@
-"""The records of executions, in a KV bucket under `<job>.<execution>.<attempt>`.
+"""The records of executions, in a KV bucket under `<job>.<execution>.<mark>`.
 
 Records are created once, so the order of the stream is that of their ends, and the newest are its last. The
 server reads forwards only. So `list` steps back from the end, each step eight times as far, until the server
@@ -38,7 +38,7 @@ class HistoryBucket:
         self._requests = requests
 
     async def create(self, record: Record, *, ttl: timedelta) -> bool:
-        key = f"{record.job}.{record.execution}.{record.attempt}"
+        key = f"{record.job}.{record.execution}.{record.mark}"
         try:
             await self._bucket.put(key, encode_record(record), expected=0, ttl=ttl)
         except Conflict:

@@ -14,14 +14,14 @@ from natsched.memory.stream import Message, Stream
 
 
 class MemoryHistory:
-    """`ports.History` in memory, under `<job>.<execution>.<attempt>`."""
+    """`ports.History` in memory, under `<job>.<execution>.<mark>`."""
 
     def __init__(self, bucket: Stream) -> None:
         self._bucket = bucket
 
     async def create(self, record: Record, *, ttl: timedelta) -> bool:
         await checkpoint()
-        key = f"{record.job}.{record.execution}.{record.attempt}"
+        key = f"{record.job}.{record.execution}.{record.mark}"
         try:
             self._bucket.put(key, encode_record(record), expected=0, ttl=ttl)
         except Conflict:

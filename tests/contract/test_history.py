@@ -45,6 +45,17 @@ async def test_a_record_is_created_once(backend: Backend) -> None:
     assert await backend.history.list() == [first]
 
 
+async def test_records_of_a_gap_that_grew_are_kept_beside_each_other(backend: Backend) -> None:
+    def left_out(number: int) -> Record:
+        last = NOON + timedelta(seconds=number)
+        return make_record("a", "A-1", 0, first=NOON, last=last, number=number)
+
+    await create(backend, left_out(2), left_out(3), make_record("a", "A-1", 1))
+    assert not await backend.history.create(left_out(3), ttl=DAY)
+    assert await backend.history.list("a", "A-1") == [make_record("a", "A-1", 1), left_out(3), left_out(2)]
+    assert await backend.history.get("a", "A-1", 1) == make_record("a", "A-1", 1)
+
+
 async def test_a_record_that_is_not_there_reads_as_none(backend: Backend) -> None:
     await create(backend, make_record("a", "A-1", 1))
     for job, execution, attempt in (("a", "A-1", 2), ("a", "A-2", 1), ("b", "A-1", 1), ("a.A-1", "1", 1)):

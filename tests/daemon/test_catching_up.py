@@ -1,5 +1,6 @@
 """What was not run in time: caught up with, given up, or asked for afterwards; and always told of."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -8,8 +9,9 @@ import pytest
 
 from natsched.core.backoff import RetryPolicy
 from natsched.core.executions import ExecutionStatus
+from natsched.core.jobs import Job
 from natsched.core.schedules import Interval, Once
-from natsched.errors import ExecutionFailed, InvalidJob
+from natsched.errors import Conflict, ExecutionFailed, InvalidJob
 from natsched.targets.context import Context
 from tests.daemon.harness import World, in_a_world
 
@@ -27,6 +29,20 @@ def dues(world: World) -> list[float]:
 
 def told(world: World) -> list[tuple[S, int]]:
     return [(record.status, record.number) for record in world.left_out]
+
+
+def lose_a_write(world: World, which: Callable[[Job], bool]) -> None:
+    """Have the first such write take 20 s and come too late."""
+    write, lost = world.backend.jobs.write, list[Job]()
+
+    async def write_late(job: Job, *, expected: int, ttl: timedelta | None = None) -> int:
+        if lost or not which(job):
+            return await write(job, expected=expected, ttl=ttl)
+        lost.append(job)
+        await world.clock.sleep(20)
+        raise Conflict("somebody else was faster")
+
+    world.backend.jobs.write = write_late  # type: ignore[method-assign]
 
 
 # Catching up
@@ -300,3 +316,30 @@ async def test_a_handle_takes_no_record_of_a_decision_that_was_not_written(world
     assert (await handle.wait(60)).status is S.OK
     with pytest.raises(ExecutionFailed):  # it ended well, of which this history keeps nothing
         await world.client.execution("a", coalesced.execution).wait(60)
+
+
+@in_a_world
+async def test_what_falls_due_while_a_claim_is_lost_is_told_of_too(
+    world: World,
+) -> None:
+    world.handler()
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h", catch_up="earliest")
+    await world.clock.sleep(35)
+    lose_a_write(world, lambda job: bool(job.status.running))
+    await world.start()
+    await world.clock.sleep(30)
+    assert (dues(world), told(world)) == ([10.0, 60.0], [(S.COALESCED, 4)])
+    (record,) = await world.client.executions("a", missed=True)
+    assert (record.number, (record.due - epoch(world)).total_seconds()) == (4, 50.0)
+    assert [record.status for record in await world.client.executions("a")] == [S.OK, S.OK, S.COALESCED]
+
+
+@in_a_world
+async def test_what_falls_due_while_the_end_of_a_pause_is_lost_is_told_of_too(world: World) -> None:
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h")
+    await world.client.pause_job("a")
+    await world.clock.sleep(35)
+    lose_a_write(world, lambda job: True)
+    job = await world.client.resume_job("a")
+    (record,) = await world.client.executions("a", missed=True)
+    assert record.number == job.counts[S.PAUSED] == 5
