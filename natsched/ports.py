@@ -151,7 +151,7 @@ class History(Protocol):
     """The records of executions, created once, kept for a time."""
 
     async def create(self, record: Record, *, ttl: timedelta) -> bool:
-        """Keep the record; False if one of the same job, execution and attempt was there already."""
+        """Keep the record; False if one of the same job, execution and mark (`Record.mark`) was there already."""
         ...
 
     async def get(self, job: str, execution: str, attempt: int) -> Record | None:

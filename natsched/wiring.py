@@ -18,9 +18,9 @@ from natsched.jetstream.provisioning import Limits, provision, provision_consume
 from natsched.jetstream.topology import Topology
 from natsched.memory.backend import MemoryBackend
 from natsched.ports import Backend
+from natsched.protocol.changing import Settings as OperationSettings
 from natsched.protocol.once import once
 from natsched.protocol.operations import Operations
-from natsched.protocol.operations import Settings as OperationSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

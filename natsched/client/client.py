@@ -132,7 +132,7 @@ class Client:
         The payload, if any, stands in for the job's own. Under `overlap="skip"` the run waits for those
         before it.
         """
-        execution = await self._operations.trigger(id, payload)
+        execution = await self._operations.executions.trigger(id, payload)
         return ExecutionHandle(self._backend, id, execution)
 
     async def backfill_job(
@@ -149,7 +149,7 @@ class Client:
         earlier backfill asked for is not asked for again. Return the handles of those that are, or with `dry_run`
         would be, asked for. No more than 256 may wait at once.
         """
-        asked = await self._operations.backfill(id, start, end, dry_run=dry_run)
+        asked = await self._operations.executions.backfill(id, start, end, dry_run=dry_run)
         return [ExecutionHandle(self._backend, id, execution, due=due) for execution, due in asked.items()]
 
     def execution(self, job: str, execution: str) -> ExecutionHandle:
@@ -188,20 +188,20 @@ class Client:
         A coroutine is cancelled, a command gets SIGTERM, a worker is told, a plain function sees `ctx.cancelled`.
         One that only waits to begin, or for another attempt, is taken out at once.
         """
-        await self._operations.cancel(job, execution, reason)
+        await self._operations.executions.cancel(job, execution, reason)
         return ExecutionHandle(self._backend, job, execution)
 
     async def pause_execution(self, job: str, execution: str) -> None:
         """Have a running execution wait when it comes to its next `await ctx.checkpoint()`."""
-        await self._operations.hold(job, execution, paused=True)
+        await self._operations.executions.hold(job, execution, paused=True)
 
     async def resume_execution(self, job: str, execution: str) -> None:
         """Let an execution that was paused go on."""
-        await self._operations.hold(job, execution, paused=False)
+        await self._operations.executions.hold(job, execution, paused=False)
 
     async def retry_execution(self, job: str, execution: str) -> ExecutionHandle:
         """Ask for one more attempt of an execution that failed, now and whatever its job's retry policy."""
-        attempt = await self._operations.retry(job, execution)
+        attempt = await self._operations.executions.retry(job, execution)
         return ExecutionHandle(self._backend, job, execution, attempt=attempt)
 
     async def retry_dead(self, job: str | None = None, *, limit: int = 1000) -> Sequence[ExecutionHandle]:

@@ -17,7 +17,8 @@ from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.replica import Replica
 from natsched.daemon.webhooks import Poster
 from natsched.memory.backend import MemoryBackend
-from natsched.protocol.operations import Operations, Settings
+from natsched.protocol.changing import Settings
+from natsched.protocol.operations import Operations
 from natsched.targets.context import Context
 from natsched.targets.registry import Registry
 from tests.virtual import VirtualClock, run_virtual

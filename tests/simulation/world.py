@@ -25,7 +25,8 @@ from natsched.daemon.replica import Replica
 from natsched.errors import JobError, Unavailable
 from natsched.memory.backend import MemoryBackend
 from natsched.memory.hints import MemoryHints
-from natsched.protocol.operations import Operations, Settings
+from natsched.protocol.changing import Settings
+from natsched.protocol.operations import Operations
 from natsched.targets.context import Context
 from natsched.targets.registry import Registry
 from tests.simulation.link import Link, LinkedBackend, Weather
