@@ -281,6 +281,15 @@ class Messages(Protocol):
         ...
 
 
+class Link(Protocol):
+    """The connection that a backend stands on, and how often it was made anew."""
+
+    @property
+    def is_connected(self) -> bool: ...
+    @property
+    def reconnects(self) -> int: ...
+
+
 class Backend(Protocol):
     """All of the above, joined."""
 
@@ -320,6 +329,7 @@ __all__ = [
     "JobStore",
     "Kept",
     "LeaseId",
+    "Link",
     "Lock",
     "Locks",
     "Messages",

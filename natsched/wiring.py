@@ -17,7 +17,7 @@ from natsched.jetstream.naming import Names
 from natsched.jetstream.provisioning import Limits, provision, provision_consumer
 from natsched.jetstream.topology import Topology
 from natsched.memory.backend import MemoryBackend
-from natsched.ports import Backend
+from natsched.ports import Backend, Link
 from natsched.protocol.changing import Settings as OperationSettings
 from natsched.protocol.once import once
 from natsched.protocol.operations import Operations
@@ -25,10 +25,11 @@ from natsched.protocol.operations import Operations
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
-    """A backend that is ready, and the clock that goes with it."""
+    """A backend that is ready, the clock that goes with it, and its connection; memory has none to lose."""
 
     backend: Backend
     clock: SystemClock
+    link: Link | None = None
 
 
 @asynccontextmanager
@@ -49,7 +50,7 @@ async def open_backend(settings: Settings) -> AsyncGenerator[Opened, None]:
         )
         async with backend:
             await _provision(connection, topology, backend, settings, clock)
-            yield Opened(backend=backend, clock=clock)
+            yield Opened(backend=backend, clock=clock, link=connection)
 
 
 async def _provision(

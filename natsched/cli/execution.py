@@ -9,10 +9,10 @@ from natsched.cli import controlling
 from natsched.cli.asking import ask
 from natsched.cli.defining import instant_of
 from natsched.cli.flags import Where
-from natsched.cli.forms import record_form
 from natsched.cli.output import Output
 from natsched.cli.parameters import command
 from natsched.cli.showing import record_details, record_rows
+from natsched.client.forms import record_form
 from natsched.clock import SystemClock
 from natsched.config import parse_duration
 from natsched.core.executions import ExecutionStatus

@@ -11,12 +11,12 @@ from natsched.cli.asking import ask
 from natsched.cli.bulk import ensure_file
 from natsched.cli.defining import What, When, as_options, definition, duration_of, instant_of, json_value
 from natsched.cli.flags import Where
-from natsched.cli.forms import job_document, job_form
 from natsched.cli.output import Output
 from natsched.cli.parameters import command
 from natsched.cli.showing import job_details, job_rows, next_run, outcome
 from natsched.cli.waiting import limit_of, show_backfill, show_end, wait_for, wait_for_all
 from natsched.client.client import Client
+from natsched.client.forms import job_document, job_form
 from natsched.client.handle import ExecutionHandle
 from natsched.client.views import JobPage, JobView
 from natsched.clock import SystemClock

@@ -8,6 +8,8 @@ from natsched.daemon.building import build_replica, options_of
 from natsched.daemon.tuning import tune_memory
 from natsched.logs import get_logger
 from natsched.targets.registry import Registry
+from natsched.web.metrics import Metrics
+from natsched.web.serving import served
 from natsched.wiring import open_backend
 
 log = get_logger(__name__)
@@ -19,8 +21,10 @@ async def run(settings: Settings, registry: Registry) -> None:
     async with stopping.listening():
         log.info("starting", action="starting", server=_place(settings))
         async with open_backend(settings) as opened:
-            replica = build_replica(settings, opened, registry, (LogObserver(opened.clock),))
-            await stopping.run(replica, lambda: _ready(settings, registry))
+            metrics = Metrics()
+            replica = build_replica(settings, opened, registry, (LogObserver(opened.clock), metrics))
+            async with served(settings, opened, replica, metrics):
+                await stopping.run(replica, lambda: _ready(settings, registry))
     if stopping.before_ready:
         log.info("stopped before it was ready", action="stopped")
     else:

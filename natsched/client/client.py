@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Final, Unpack
 
 from pydantic import JsonValue
@@ -14,6 +15,7 @@ from natsched.clock import Clock
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.core.ids import job_id
 from natsched.core.jobs import Job, Stored
+from natsched.core.planning import upcoming
 from natsched.core.schedules import Schedule
 from natsched.core.specs import JobOptions
 from natsched.errors import InvalidJob, JobNotFound
@@ -74,6 +76,12 @@ class Client:
     async def get_job(self, id: str) -> JobView:  # noqa: A002
         """Return the job, or raise `JobNotFound`."""
         return self._view(await self._operations.get(id))
+
+    async def upcoming_runs(self, id: str, *, limit: int = 10) -> Sequence[datetime]:  # noqa: A002
+        """Return the next instants of the job's schedule, as it is planned now; none while it is paused for good."""
+        if limit < 1:
+            raise InvalidJob(f"{limit} is no number of instants: take 1 or more", field="limit")
+        return list(islice(upcoming(await self._operations.get(id)), limit))
 
     async def list_jobs(self, prefix: str = "", *, limit: int = 100, after: str | None = None) -> JobPage:
         """Return a page of jobs, of those below a prefix of whole tokens (`billing` for `billing.daily`)."""

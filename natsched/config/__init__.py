@@ -2,7 +2,7 @@
 
 from natsched.config.connection import Nats, Tls
 from natsched.config.durations import Duration, format_duration, parse_duration
-from natsched.config.jobs import load_jobs, read_job, sample_jobs
+from natsched.config.jobs import load_jobs, read_job, read_jobs, sample_jobs
 from natsched.config.loading import load
 from natsched.config.problems import Problem
 from natsched.config.render import init, reference, show
@@ -26,6 +26,7 @@ __all__ = [
     "load_jobs",
     "parse_duration",
     "read_job",
+    "read_jobs",
     "reference",
     "sample_jobs",
     "show",

@@ -164,9 +164,17 @@ def load_jobs(path: Path) -> list[dict[str, Any]]:
 
     Raise ConfigError with all that is wrong, each problem with its job and its key.
     """
-    origins = Origins(layers=(Layer(values=(values := read_toml(path)), label=str(path)),))
-    tables = values.pop("job", [])
-    problems = [problem for key in values for problem in unknown_key((key,), JobsFile, origins)]
+    values = read_toml(path)
+    return read_jobs(values, f"The jobs in {path} are not valid:", Layer(values=values, label=str(path)))
+
+
+def read_jobs(
+    values: Mapping[str, Any], headline: str = "The jobs are not valid:", *layers: Layer
+) -> list[dict[str, Any]]:
+    """Return the jobs of what such a file holds, as `load_jobs` does."""
+    tables = values.get("job", [])
+    strangers = [key for key in values if key != "job"]
+    problems = [problem for key in strangers for problem in unknown_key((key,), JobsFile, Origins(layers=layers))]
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         problems.append(Problem(path="job", reason="write each job as a table [[job]]"))
         tables = []
@@ -181,7 +189,7 @@ def load_jobs(path: Path) -> list[dict[str, Any]]:
             found = _problems(error)
             problems.extend(replace(problem, path=_place(number, table, problem.path)) for problem in found)
     if problems:
-        raise failure(f"The jobs in {path} are not valid:", problems)
+        raise failure(headline, problems)
     return list(jobs.values())
 
 

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from natsched.config.connection import Nats
 from natsched.config.durations import Duration, lasting
 from natsched.config.fields import App, Count, Key, Name, ReplicationFactor, Section, Text, Tokens
+from natsched.config.http import Http
 from natsched.config.webhooks import Webhooks
 
 BUCKETS = ("job_bucket", "exec_bucket", "lock_bucket")
@@ -124,6 +125,7 @@ class Settings(BaseSettings):
     history: History = History()
     targets: Targets = Targets()
     webhooks: Webhooks = Webhooks()
+    http: Http = Http()
     replica: Replica = Replica()
     logs: Logs = Logs()
 

@@ -1,6 +1,7 @@
 """Winning a run and seeing it to its end: claim, hint the next plan, call the handler, record, finish, answer."""
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,6 +14,7 @@ from natsched.core.planning import plan_hint, start_of_running
 from natsched.core.takeovers import RUNNING_ELSEWHERE
 from natsched.daemon.agenda import Held
 from natsched.daemon.books import Books
+from natsched.daemon.condition import Places
 from natsched.daemon.events import HandedBack, LeaseLost, Observer, RunEnded, RunLeftOut
 from natsched.daemon.executing import Active, Executor, StopReason
 from natsched.daemon.keeping import Keeper
@@ -71,6 +73,14 @@ class Claimer:
     def has_slots(self, queue: str) -> bool:
         """Whether another execution of the queue could run here now."""
         return self._slots[queue].free > 0
+
+    def places(self) -> Mapping[str, Places]:
+        """Return how the places of each queue are taken."""
+        queues = self._options.queues
+        return {
+            name: Places(number=queues[name], taken=queues[name] - slots.free, waiting=slots.waiting)
+            for name, slots in self._slots.items()
+        }
 
     def stop(self, reason: StopReason) -> None:
         """Cancel what is running."""

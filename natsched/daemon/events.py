@@ -67,12 +67,16 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """A sweep went through all jobs; `oldest` is the age in seconds of each queue's oldest delivery."""
+    """A sweep went through all jobs.
+
+    `oldest` is the age in seconds of each queue's oldest delivery, `depth` the number of its deliveries.
+    """
 
     jobs: int
     repairs: int
     seconds: float
     oldest: Mapping[str, float]
+    depth: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,7 @@ class Leaseholder:
         self._random = random
         self._lock: Lock | None = None
         self._until = -math.inf
+        self._lost_at: float | None = None
         self.lost: Callable[[], None] = lambda: None
 
     @property
@@ -62,6 +63,10 @@ class Leaseholder:
     def is_held(self) -> bool:
         """Whether the lease surely lives: looked at after any suspension, before a start and before a finish."""
         return self._clock.monotonic() < self._until
+
+    def lost_for(self) -> float:
+        """How many seconds ago it was lost and not taken anew since."""
+        return 0.0 if self._lost_at is None else self._clock.monotonic() - self._lost_at
 
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Take a lease and renew it for ever; started once the first one is held."""
@@ -74,7 +79,7 @@ class Leaseholder:
                 continue
             if not self.is_held():
                 log.warning("the lease is lost", action="lease_lost", lease=self.lease)
-                former = self._lock
+                former, self._lost_at = self._lock, self._clock.monotonic()
                 self.lost()
                 await self._take()
                 await self._end(former)
@@ -116,7 +121,7 @@ class Leaseholder:
                 await self._clock.sleep(pause)
                 pause = min(pause * 2, 2.0)
                 continue
-            self._until = sent + self._ttl.total_seconds()
+            self._until, self._lost_at = sent + self._ttl.total_seconds(), None
             log.debug("lease taken", action="lease_taken", lease=key)
             return
 

@@ -6,7 +6,7 @@ lease ends it does not wait for the next sweep: it looks through what is deliver
 hints again what is overdue or abandoned.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Final
@@ -160,11 +160,13 @@ class Reconciler:
         await self._compare_zone_data()
         if self._sweeps % _SCHEDULES_EVERY == 0:
             repairs += await self._sweep_schedules()
+        oldest, depth = await self._delivered_by_queue()
         swept = Swept(
             jobs=jobs,
             repairs=repairs,
             seconds=self._clock.monotonic() - started,
-            oldest=await self._oldest(),
+            oldest=oldest,
+            depth=depth,
         )
         self._observe(swept)
         return swept
@@ -282,15 +284,17 @@ class Reconciler:
                     await tell(self._backend.locks, leases, job)
         return number
 
-    async def _oldest(self) -> dict[str, float]:
-        """Return the age of the oldest delivery of each queue, in seconds from its start."""
+    async def _delivered_by_queue(self) -> tuple[Mapping[str, float], Mapping[str, int]]:
+        """Return the age of the oldest delivery of each queue, in seconds from its start, and how many there are."""
         now = self._clock.now()
-        oldest: dict[str, float] = {}
+        oldest: dict[str, float] = dict.fromkeys(self._options.queues, 0.0)
+        depth: dict[str, int] = dict.fromkeys(self._options.queues, 0)
         for found in await self._backend.hints.deliveries():
             if found.hint is not None:
                 age = (now - found.hint.start).total_seconds()
                 oldest[found.hint.queue] = max(age, oldest.get(found.hint.queue, 0.0))
-        return oldest
+                depth[found.hint.queue] = depth.get(found.hint.queue, 0) + 1
+        return oldest, depth
 
 
 def _execution_of(hint: Hint) -> ExecutionId:

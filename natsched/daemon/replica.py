@@ -13,6 +13,7 @@ from anyio.abc import TaskStatus
 
 from natsched.clock import ServerClock
 from natsched.daemon.agenda import Held
+from natsched.daemon.condition import Condition
 from natsched.daemon.events import Event, HintDropped, Observer
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.services import Services
@@ -52,6 +53,7 @@ class Replica:
         self._observers = observers
         self._stopping = anyio.Event()
         self._at_once = anyio.Event()
+        self._serving = False
         self._services = Services(
             backend,
             clock,
@@ -69,6 +71,23 @@ class Replica:
             self._at_once.set()
         self._stopping.set()
 
+    def condition(self) -> Condition:
+        """Tell how it is now."""
+        parts = self._services
+        return Condition(
+            name=self._options.name,
+            lease=parts.leaseholder.lease,
+            is_serving=self._serving,
+            is_stopping=self._stopping.is_set(),
+            is_primary=parts.reconciler.is_primary,
+            is_leased=parts.leaseholder.is_held(),
+            lost_for=parts.leaseholder.lost_for(),
+            silent_for=parts.timekeeper.silent_for(),
+            offset=self._clock.offset(),
+            held=len(parts.keeper),
+            places=parts.claimer.places(),
+        )
+
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Run until told to stop; started when it takes deliveries."""
         parts = self._services
@@ -85,9 +104,11 @@ class Replica:
                         intakes.start_soon(self._supervise, f"take in {queue}", lambda q=queue: self._pull(q))
                     intakes.start_soon(self._supervise, "dispatch", lambda: parts.dispatcher.run(runs))
                     intakes.start_soon(self._supervise, "reconcile", parts.reconciler.run)
+                    self._serving = True
                     task_status.started()
                     await self._stopping.wait()
                     log.info("stopping", action="stopping", running=len(parts.claimer.active))
+                    self._serving = False
                     intakes.cancel_scope.cancel()
                 parts.dispatcher.drain()
                 parts.listener.drain()

@@ -22,6 +22,11 @@ class Slots:
     def free(self) -> int:
         return self._free
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a place."""
+        return len(self._waiting)
+
     def take(self) -> bool:
         """Take a place if one is free now."""
         if self._free == 0 or self._waiting:

@@ -25,6 +25,11 @@ class Timekeeper:
         self._clock = clock
         self._filter = OffsetFilter()
         self._warned = False
+        self._answered: float | None = None
+
+    def silent_for(self) -> float | None:
+        """How many seconds ago the server told its time last; None if it never did."""
+        return None if self._answered is None else self._clock.monotonic() - self._answered
 
     async def start(self) -> None:
         """Take the first samples, so that no run is held by a clock that was never compared."""
@@ -44,6 +49,7 @@ class Timekeeper:
         received = self._clock.monotonic()
         found = Sample(sent=sent, received=received, server=(server - EPOCH).total_seconds())
         self._clock.follow(self._filter.add(found))
+        self._answered = received
         self._warn()
 
     async def run(self) -> None:

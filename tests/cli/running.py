@@ -61,10 +61,10 @@ class Cli:
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment without settings of natsched, and with these variables."""
+    """Return this process's environment with these variables as the only settings, and no HTTP unless they say so."""
     kept = {name: value for name, value in os.environ.items() if not name.upper().startswith("NATSCHED_")}
     paths = os.pathsep.join(path for path in (str(CHECKOUT), os.environ.get("PYTHONPATH", "")) if path)
-    return {**kept, "PYTHONPATH": paths, **variables}
+    return {**kept, "PYTHONPATH": paths, "NATSCHED_HTTP__ENABLED": "false", **variables}
 
 
 def finished(folder: Path, *arguments: str, limit: float = 30, **variables: str) -> Ran:

@@ -1,4 +1,7 @@
-"""Jobs and records as JSON: instants are ISO 8601 with Z, durations are seconds, every key is always there."""
+"""Jobs and records as JSON, as the command line and HTTP give them.
+
+Instants are ISO 8601 with Z, durations are seconds, every key is always there.
+"""
 
 import json
 from dataclasses import fields

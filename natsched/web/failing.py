@@ -1,0 +1,107 @@
+"""Errors as JSON: `{"error": {"code", "message", "field"}}`, each with its status of HTTP."""
+
+import json
+from typing import Any, Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from natsched.config import Problem
+from natsched.errors import (
+    BackendError,
+    ConfigError,
+    Conflict,
+    InvalidJob,
+    JobExists,
+    JobNotFound,
+    NatschedError,
+    PermissionDenied,
+    ScheduleError,
+    TooManyEntries,
+    Unavailable,
+)
+from natsched.logs import get_logger
+
+_KINDS: Final[tuple[tuple[type[BaseException], int, str], ...]] = (
+    (JobNotFound, 404, "not_found"),
+    (JobExists, 409, "exists"),
+    (TooManyEntries, 409, "full"),
+    (InvalidJob, 422, "invalid"),
+    (ScheduleError, 422, "invalid"),
+    (ConfigError, 422, "invalid"),
+    (Conflict, 409, "conflict"),
+    (Unavailable, 503, "unavailable"),
+    (TimeoutError, 503, "timeout"),
+    (PermissionDenied, 502, "denied_by_nats"),
+    (BackendError, 502, "backend"),
+)
+CODES: Final = {
+    400: "bad_request",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "too_large",
+    415: "unsupported_media_type",
+    421: "misdirected",
+    429: "too_many",
+}
+
+log = get_logger(__name__)
+
+
+class Refused(Exception):
+    """A request that is not answered as asked, whoever the scheduler is."""
+
+    def __init__(self, status: int, message: str, field: str = "", **headers: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.field = field
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+def answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Return a value as JSON."""
+    body = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, "application/json")
+
+
+def failure(error: Exception) -> Response:
+    """Return what is answered for an error; one that nobody foresaw is told in the log alone."""
+    if isinstance(error, Refused):
+        return _told(error.status, CODES[error.status], error.message, error.field, error.headers)
+    if isinstance(error, HTTPException):
+        code = CODES.get(error.status_code, "failed")
+        return _told(error.status_code, code, error.detail, "", dict(error.headers or {}))
+    for kind, status, code in _KINDS:
+        if isinstance(error, kind):
+            again = {"Retry-After": "1"} if status == 503 else {}
+            return _told(status, code, _message(error), _field(error), again)
+    log.error("a request failed", action="http_failed", exc_info=error)
+    return _told(500, "internal", "This is a fault of natsched: its log says more.")
+
+
+async def handle(_: Request, error: Exception) -> Response:
+    """Answer an error that a route raised."""
+    return failure(error)
+
+
+def _told(status: int, code: str, message: str, field: str = "", headers: dict[str, str] | None = None) -> Response:
+    return answer({"error": {"code": code, "message": message, "field": field or None}}, status, headers)
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "It took too long and was given up; it may or may not have been done. Trying again helps."
+    return error.message if isinstance(error, NatschedError) else str(error)
+
+
+def _field(error: Any) -> str:  # noqa: ANN401 - whatever error
+    if isinstance(error, InvalidJob):
+        return error.field
+    if isinstance(error, ScheduleError):
+        return "schedule"
+    problems = error.details.get("problems", ()) if isinstance(error, ConfigError) else ()
+    return problems[0].path if problems and isinstance(problems[0], Problem) else ""
