@@ -20,6 +20,8 @@ from natsched.daemon.building import build_replica
 from natsched.errors import ConfigError
 from natsched.jetstream.server import EmbeddedServer, ServerOptions
 from natsched.targets.registry import Registry
+from natsched.web.metrics import Metrics
+from natsched.web.serving import served
 from natsched.wiring import Opened, open_backend, operations
 
 HOST: Final = "127.0.0.1"
@@ -57,22 +59,26 @@ class Dev:
     async def _replicate(self, settings: Settings, opened: Opened, board: Board) -> None:
         client = Client(opened.backend, operations(opened, settings), opened.clock)
         found = await client.ensure_jobs(self._jobs)
-        self._greet(settings, found)
-        replica = build_replica(settings, opened, self._registry, (board, LogObserver(opened.clock, runs=False)))
-        await self._stopping.run(replica, board.begin, seconds=self._options.duration)
+        metrics = Metrics()
+        observers = (board, LogObserver(opened.clock, runs=False), metrics)
+        replica = build_replica(settings, opened, self._registry, observers)
+        async with served(settings, opened, replica, metrics) as http:
+            self._greet(settings, found, http.url if http is not None else None)
+            await self._stopping.run(replica, board.begin, seconds=self._options.duration)
 
-    def _greet(self, settings: Settings, found: BulkResult) -> None:
+    def _greet(self, settings: Settings, found: BulkResult, http: str | None) -> None:
         url = masked_url(settings.nats.servers[0])
         folder = self._options.data.resolve()
         if self._output.json:
             about = {"created": found.created, "updated": found.updated, "unchanged": found.unchanged}
-            self._output.value({"event": "ready", "server": url, "data": str(folder), "jobs": about})
+            self._output.value({"event": "ready", "server": url, "http": http, "data": str(folder), "jobs": about})
             return
         usual = url.endswith(f":{USUAL_PORT}")
         other = "" if usual else f" --server {url}"
         for text, style in (
             ("natsched dev: a nats-server, one replica, and jobs that run", "bold"),
             (f"  server   {url}{'' if usual else '   (4222 is taken)' if self._options.port is None else ''}", ""),
+            *([(f"  http     {http}", "")] if http is not None else []),
             (f"  data     {folder}", ""),
             (f"  jobs     {found.created} created, {found.updated} updated, {found.unchanged} unchanged", ""),
             ("", ""),
@@ -106,12 +112,14 @@ class Dev:
 
 
 def on_server(settings: Settings, url: str) -> Settings:
-    """Return the settings for a single server without users, which stops quickly."""
+    """Return the settings for a single server without users, which stops quickly; HTTP takes a port that is free."""
     scheduler = settings.scheduler.model_copy(update={"replicas": 1})
     replica = settings.replica.model_copy(update={"shutdown_grace": min(_GRACE, settings.replica.shutdown_grace)})
-    return settings.model_copy(
-        update={"mode": "nats", "nats": Nats(servers=(url,)), "scheduler": scheduler, "replica": replica}
-    )
+    http = settings.http
+    if http.enabled and "port" not in http.model_fields_set and not _is_free(http.port):
+        http = http.model_copy(update={"port": 0})
+    own = {"nats": Nats(servers=(url,)), "scheduler": scheduler, "replica": replica, "http": http}
+    return settings.model_copy(update={"mode": "nats", **own})
 
 
 def choose_port(asked: int | None) -> int:

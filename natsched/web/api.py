@@ -4,7 +4,7 @@ from typing import Final
 
 from starlette.routing import Route
 
-from natsched.web import executions, jobs, replicas, sessions
+from natsched.web import events, executions, jobs, openapi, replicas, sessions
 from natsched.web.guarding import Guard
 from natsched.web.operations import Operation
 from natsched.web.site import Site
@@ -15,4 +15,5 @@ OPEN: Final = (sessions.PATH,)
 
 def routes(site: Site, guard: Guard) -> list[Route]:
     """Return the routes of all operations."""
-    return [*sessions.routes(guard), *(operation.route(site) for operation in OPERATIONS)]
+    operations = [operation.route(site) for operation in OPERATIONS]
+    return [*openapi.routes(OPERATIONS), *sessions.routes(guard), *events.routes(site), *operations]

@@ -21,5 +21,5 @@ def build_app(site: Site, pages: Sequence[BaseRoute] = (), open_to_all: Collecti
     return Starlette(
         routes=[*health.routes(site), *gauges.routes(site), *api.routes(site, guard), *pages],
         middleware=[Middleware(Gate, guard), Middleware(Limit)],
-        exception_handlers=dict.fromkeys((Refused, NatschedError, 404, 405, 413, Exception), handle),
+        exception_handlers=dict.fromkeys((Refused, NatschedError, TimeoutError, 404, 405, Exception), handle),
     )

@@ -1,17 +1,20 @@
 """The operations on executions."""
 
 from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
 from typing import Annotated, Final
 
+import anyio
 from pydantic import Field
 
 from natsched.client.forms import record_form
 from natsched.client.handle import ExecutionHandle
-from natsched.config.durations import Duration
+from natsched.config.durations import Duration, lasting
 from natsched.config.fields import Section, Text
 from natsched.config.jobs import Instant
 from natsched.core.executions import ExecutionStatus
-from natsched.errors import InvalidJob, JobNotFound
+from natsched.errors import ExecutionFailed, InvalidJob, JobNotFound
 from natsched.web.operations import Asked, Operation
 
 _MOST: Final = 1000
@@ -26,6 +29,12 @@ class Listing(Section):
     since: Instant | None = None
     within: Duration | None = None
     limit: Annotated[int, Field(ge=1, le=_MOST)] = 100
+
+
+class Wait(Section):
+    """For how long its end is waited for."""
+
+    wait: Annotated[Duration, lasting("0s", "60s")] = timedelta(0)
 
 
 class Dead(Section):
@@ -54,6 +63,9 @@ async def list_executions(asked: Asked) -> object:
 
 async def get_execution(asked: Asked) -> object:
     job, execution = _which(asked.path)
+    if asked.query.wait:
+        with anyio.move_on_after(asked.query.wait.total_seconds()), suppress(ExecutionFailed):
+            await asked.client.execution(job, execution).wait()
     records = await asked.client.executions(job, execution)
     if not records:
         raise JobNotFound(f"There is no record of {execution} of {job}: did it never run, or long ago?")
@@ -120,8 +132,10 @@ OPERATIONS: Final = (
         name="getExecution",
         method="GET",
         path=_ONE,
-        summary="Show the attempts of one execution, the newest first.",
+        summary="Show the attempts of one execution, the newest first; with `wait` once it has ended.",
         do=get_execution,
+        query=Wait,
+        limit=75,
         returns="Attempts",
         fails=(404,),
     ),

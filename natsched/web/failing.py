@@ -4,7 +4,7 @@ import json
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from natsched.config import Problem
@@ -31,6 +31,7 @@ _KINDS: Final[tuple[tuple[type[BaseException], int, str], ...]] = (
     (ScheduleError, 422, "invalid"),
     (ConfigError, 422, "invalid"),
     (Conflict, 409, "conflict"),
+    (ClientDisconnect, 400, "bad_request"),
     (Unavailable, 503, "unavailable"),
     (TimeoutError, 503, "timeout"),
     (PermissionDenied, 502, "denied_by_nats"),
@@ -95,12 +96,14 @@ def _told(status: int, code: str, message: str, field: str = "", headers: dict[s
 def _message(error: Exception) -> str:
     if isinstance(error, TimeoutError):
         return "It took too long and was given up; it may or may not have been done. Trying again helps."
+    if isinstance(error, InvalidJob) and error.field:
+        return error.message.removeprefix(f"{error.field}: ")
     return error.message if isinstance(error, NatschedError) else str(error)
 
 
 def _field(error: Any) -> str:  # noqa: ANN401 - whatever error
     if isinstance(error, InvalidJob):
-        return error.field
+        return error.field.replace("schedule.jobs", "after", 1)  # as it is written in a table
     if isinstance(error, ScheduleError):
         return "schedule"
     problems = error.details.get("problems", ()) if isinstance(error, ConfigError) else ()

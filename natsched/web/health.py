@@ -26,11 +26,11 @@ def routes(site: Site) -> list[Route]:
 
     async def healthy(_: Request) -> Response:
         reasons = list(why_not_healthy(site.condition(), site.link))
-        return answer({"healthy": not reasons, "reasons": reasons}, 503 if reasons else 200)
+        return answer({"ok": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
     async def ready(_: Request) -> Response:
         reasons = list(why_not_ready(site.condition(), site.link))
-        return answer({"ready": not reasons, "reasons": reasons}, 503 if reasons else 200)
+        return answer({"ok": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
     return [Route("/healthz", healthy, methods=["GET"]), Route("/readyz", ready, methods=["GET"])]
 

@@ -174,7 +174,7 @@ OPERATIONS: Final = (
         path="/jobs/{job}",
         summary="Create the job, update it, or find it unchanged.",
         do=ensure_job,
-        takes="JobTable",
+        takes="JobWithoutId",
         returns="EnsuredJob",
     ),
     Operation(

@@ -64,9 +64,9 @@ class Operation:
 
         async def respond(request: Request) -> Response:
             try:
-                query = None if self.query is None else _query(self.query, request)
-                body = await self._body(request)
+                query = None if self.query is None else read_query(self.query, request)
                 with anyio.fail_after(self.limit):
+                    body = await self._body(request)
                     asked = Asked(site=site, path=request.path_params, query=query, body=body)
                     return answer(await self.do(asked), self.status)
             except Exception as error:  # noqa: BLE001 - answered, and what is a fault is logged
@@ -80,7 +80,7 @@ class Operation:
         return await _read_json(request) if self.form is None else await read_body(self.form, request)
 
 
-def _query(form: type[Section], request: Request) -> Section:
+def read_query(form: type[S], request: Request) -> S:
     """Return the query; a name that may have many values takes them one by one, or with commas."""
     values: dict[str, Any] = {}
     for name in request.query_params:

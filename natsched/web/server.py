@@ -2,12 +2,13 @@
 
 import socket
 import ssl
-from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Final
 
 import anyio
 import uvicorn
+from anyio.abc import TaskStatus
 from starlette.types import ASGIApp
 
 from natsched.clock import Clock
@@ -30,68 +31,65 @@ class _Uvicorn(uvicorn.Server):
 
 
 class Server:
-    """Serves an application; while its place is taken it tries again."""
+    """Serves an application; while its place is taken, or after a fault, it tries again."""
 
     def __init__(self, app: ASGIApp, http: Http, clock: Clock) -> None:
         self._http = http
         self._clock = clock
         self._config = _config(app, http)
         self._uvicorn: _Uvicorn | None = None
-        self._socket: socket.socket | None = None
         self._ended = anyio.Event()
+        self.url: str | None = None
+        """Where it is; None while its place is taken."""
 
-    @property
-    def url(self) -> str | None:
-        """Where it is, None while its place is taken."""
-        if self._socket is None:
-            return None
-        host, port = self._socket.getsockname()[:2]
-        place = f"[{host}]" if ":" in host else host
-        return f"{'https' if self._http.tls.cert else 'http'}://{place}:{port}"
-
-    async def run(self) -> None:
-        """Serve until `stop`."""
-        self._socket = await self._bound()
-        log.info("http", action="http_ready", url=self.url)
-        self._uvicorn = _Uvicorn(self._config)
-        try:
-            await self._uvicorn.serve(sockets=[self._socket])
-        finally:
-            self._socket.close()
-            self._ended.set()
+    async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        """Serve until `stop`; started once it listens, or its place was found taken."""
+        bound = self._bind(tell=True)
+        task_status.started()
+        while True:
+            if bound is not None and await self._serve(bound):
+                return
+            await self._clock.sleep(_AGAIN)
+            bound = self._bind()
 
     async def stop(self) -> None:
         """Take no more requests, and give those that are there a moment to end."""
         if self._uvicorn is not None:
             self._uvicorn.should_exit = True
-            await self._ended.wait()
+            with anyio.move_on_after(2 * _DRAIN):
+                await self._ended.wait()
 
-    async def _bound(self) -> socket.socket:
-        told = False
-        while True:
-            try:
-                return _bind(self._http)
-            except OSError as error:
-                if not told:
-                    log.warning(
-                        "no HTTP here: choose another http.port, or set http.enabled = false; trying again",
-                        action="http_unavailable",
-                        address=f"{self._http.address}:{self._http.port}",
-                        error=error.strerror or str(error),
-                    )
-                told = True
-            await self._clock.sleep(_AGAIN)
+    async def _serve(self, bound: socket.socket) -> bool:
+        """Serve until `stop`; False if it failed, which must not be felt by what is scheduled."""
+        self._uvicorn = _Uvicorn(self._config)
+        try:
+            await self._uvicorn.serve(sockets=[bound])
+        except Exception:
+            log.exception("HTTP failed and is begun again", action="http_failed")
+            return False
+        finally:
+            self._uvicorn, self.url = None, None
+            bound.close()
+            self._ended.set()
+        return True
 
-
-@asynccontextmanager
-async def running(server: Server) -> AsyncGenerator[None, None]:
-    """Run a server for as long as the context lasts."""
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(server.run, name="serve HTTP")
-        yield
-        with anyio.move_on_after(2 * _DRAIN):
-            await server.stop()
-        tasks.cancel_scope.cancel()
+    def _bind(self, *, tell: bool = False) -> socket.socket | None:
+        try:
+            bound = _bind(self._http)
+        except OSError as error:
+            if tell:
+                log.warning(
+                    "no HTTP here: choose another http.port, or set http.enabled = false; it is tried again",
+                    action="http_unavailable",
+                    address=f"{self._http.address}:{self._http.port}",
+                    error=error.strerror or str(error),
+                )
+            return None
+        host, port = bound.getsockname()[:2]
+        place = f"[{host}]" if ":" in host else host
+        self.url = f"{'https' if self._http.tls.cert else 'http'}://{place}:{port}"
+        log.info("HTTP is served", action="http_ready", url=self.url)
+        return bound
 
 
 def _bind(http: Http) -> socket.socket:

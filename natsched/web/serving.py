@@ -3,12 +3,15 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
+import anyio
+
 from natsched.client.client import Client
 from natsched.config import Settings
 from natsched.daemon.replica import Replica
 from natsched.web.app import build_app
+from natsched.web.feed import Feed
 from natsched.web.metrics import Metrics
-from natsched.web.server import Server, running
+from natsched.web.server import Server
 from natsched.web.site import Site
 from natsched.wiring import Opened, operations
 
@@ -21,15 +24,22 @@ async def served(
     if not settings.http.enabled:
         yield None
         return
+    feed = Feed(opened.backend.history, opened.clock)
     site = Site(
         client=Client(opened.backend, operations(opened, settings), opened.clock),
         backend=opened.backend,
         clock=opened.clock,
         condition=replica.condition,
+        feed=feed,
         link=opened.link,
         http=settings.http,
         metrics=metrics,
     )
     server = Server(build_app(site), settings.http, opened.clock)
-    async with running(server):
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(feed.run, name="feed streams of events")
+        await tasks.start(server.run, name="serve HTTP")
         yield server
+        feed.close()
+        await server.stop()
+        tasks.cancel_scope.cancel()

@@ -8,6 +8,7 @@ from natsched.clock import Clock
 from natsched.config.http import Http
 from natsched.daemon.condition import Condition
 from natsched.ports import Backend, Link
+from natsched.web.feed import Feed
 from natsched.web.metrics import Metrics
 
 
@@ -19,6 +20,7 @@ class Site:
     backend: Backend
     clock: Clock
     condition: Callable[[], Condition]
+    feed: Feed
     link: Link | None = None
     http: Http = field(default_factory=Http)
     metrics: Metrics = field(default_factory=Metrics)

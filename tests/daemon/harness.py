@@ -12,7 +12,7 @@ from anyio.abc import TaskGroup, TaskStatus
 
 from natsched.client.client import Client
 from natsched.core.executions import Record
-from natsched.daemon.events import Event, RunEnded, RunLeftOut, RunStarted
+from natsched.daemon.events import Event, Observer, RunEnded, RunLeftOut, RunStarted
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.replica import Replica
 from natsched.daemon.webhooks import Poster
@@ -61,6 +61,7 @@ class World:
     events: list[Event] = field(default_factory=list)
     calls: list[Context] = field(default_factory=list)
     poster: Poster | None = None
+    observers: tuple[Observer, ...] = ()
 
     async def start(self, name: str = "r1", **changes: Any) -> Member:
         """Start a replica and return once it takes deliveries."""
@@ -72,7 +73,7 @@ class World:
             self.registry,
             self.operations,
             self.random,
-            (self.events.append,),
+            (self.events.append, *self.observers),
             poster=self.poster,
         )
         member = Member(replica, anyio.CancelScope())
