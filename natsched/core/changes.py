@@ -11,7 +11,19 @@ from pydantic import JsonValue
 
 from natsched.core.endings import counted, record_of_none, record_of_waiting
 from natsched.core.executions import TRANSITIONS, Cause, Event, ExecutionStatus, Record, advance
-from natsched.core.jobs import MAX_MANUAL, MAX_RETRIES, ExecutionId, Job, JobId, Manual, Plan, Retrying, Spec, Status
+from natsched.core.jobs import (
+    MAX_MANUAL,
+    MAX_REASON,
+    MAX_RETRIES,
+    ExecutionId,
+    Job,
+    JobId,
+    Manual,
+    Plan,
+    Retrying,
+    Spec,
+    Status,
+)
 from natsched.core.pauses import told_of_pause
 from natsched.core.planning import awake, gap_of, history_of, paused, replan, same_work, settle
 from natsched.core.schedules import Once, next_due
@@ -55,12 +67,20 @@ def update(job: Job, wanted: Spec, now: datetime) -> Change | None:
 
 def pause(job: Job, now: datetime, until: datetime | None = None, reason: str | None = None) -> Change | None:
     """Stop what is not yet claimed; running executions are left alone."""
+    checked_reason(reason or "")
     if job.state(now) == "completed":
         return None
     if not job.spec.is_active(now) and (job.spec.paused_until, job.spec.pause_reason) == (until, reason):
         return None
     since = now if job.spec.is_active(now) else job.spec.paused_since or now
     return _replanned(job, replace(job, spec=paused(job.spec, since, until, reason)), now)
+
+
+def checked_reason(reason: str) -> str:
+    """Return the reason that somebody gives, if it is short enough to be kept in a document."""
+    if len(reason) > MAX_REASON:
+        raise InvalidJob(f"{len(reason)} characters are too many: {MAX_REASON} at most", field="reason")
+    return reason
 
 
 def resume(job: Job, now: datetime) -> Change | None:

@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
 
-from natsched.core.changes import Change
+from natsched.core.changes import Change, checked_reason
 from natsched.core.endings import Outcome, counted, finish, record_of_waiting
 from natsched.core.executions import Cause, Event, ExecutionStatus, advance
-from natsched.core.jobs import MAX_REASON, ExecutionId, Job, Manual, Retrying
+from natsched.core.jobs import ExecutionId, Job, Manual, Retrying
 from natsched.core.planning import settle
 from natsched.errors import InvalidJob
 
@@ -23,9 +23,7 @@ def cancelled(job: Job, executions: Iterable[ExecutionId], reason: str) -> Job:
 
 def cancel(job: Job, execution: ExecutionId, reason: str | None, now: datetime) -> Change | None:
     """Ask an execution to end, or take it out if it only waits to begin; None if it was asked before."""
-    why = reason or "it was cancelled"
-    if len(why) > MAX_REASON:
-        raise InvalidJob(f"{len(why)} characters are too many: {MAX_REASON} at most", field="reason")
+    why = checked_reason(reason or "it was cancelled")
     if execution in job.status.running:
         if job.status.running[execution].cancel is not None:
             return None

@@ -17,6 +17,7 @@ from natsched.core.facts import Facts
 from natsched.core.jobs import ExecutionId, Job, Manual, Plan, Retrying, Running, Status, Stored
 from natsched.core.pauses import left_out_by_pause
 from natsched.core.schedules import Cron, Interval, Once, gap
+from natsched.errors import InvalidJob
 from tests.core.strategies import HERE, due_jobs, durations, instant_of, repeating, specs, times
 from tests.factories import NOON, make_job, make_plan_hint, make_spec
 
@@ -33,6 +34,12 @@ def changed(change: Change | None) -> Job:
 def told(change: Change | None) -> list[tuple[ExecutionStatus, int, datetime | None]]:
     assert change is not None
     return [(record.status, record.number, record.first) for record in change.records]
+
+
+def test_a_reason_too_long_to_be_kept_is_refused() -> None:
+    assert changed(pause(make_job(), NOON, reason="x" * 500)).spec.pause_reason == "x" * 500
+    with pytest.raises(InvalidJob, match="reason: 501 characters are too many: 500 at most"):
+        pause(make_job(), NOON, reason="x" * 501)
 
 
 @given(
