@@ -61,7 +61,7 @@ class Server:
 
     async def _serve(self, bound: socket.socket) -> bool:
         """Serve until `stop`; False if it failed, which must not be felt by what is scheduled."""
-        self._uvicorn = _Uvicorn(self._config)
+        self._uvicorn, self._ended = _Uvicorn(self._config), anyio.Event()
         try:
             await self._uvicorn.serve(sockets=[bound])
         except Exception:

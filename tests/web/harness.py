@@ -29,7 +29,7 @@ BASE = "http://127.0.0.1:7477"
 
 def make_condition(**changes: Any) -> Condition:
     """Make the condition of a replica that is well."""
-    well = {
+    well: dict[str, Any] = {
         "name": "r1",
         "lease": "lease.r1.x",
         "is_serving": True,

@@ -46,7 +46,8 @@ async def test_a_submission_is_once_under_its_key(web: Web) -> None:
 @in_a_web
 async def test_jobs_are_listed_page_by_page_and_by_prefix(web: Web) -> None:
     await web.put("/jobs", {"job": [{"id": f"{team}.{n}", **_MINUTE} for team in ("a", "b") for n in range(3)]})
-    seen, after = [], {}
+    seen: list[str] = []
+    after: dict[str, str] = {}
     while True:
         page = await web.get("/jobs", limit=4, **after)
         seen += [job["id"] for job in page["jobs"]]
