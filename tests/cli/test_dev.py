@@ -31,7 +31,7 @@ def _dev(folder: Path, *arguments: str) -> Iterator[tuple[Process, str]]:
 
 @pytest.mark.nats
 def test_a_new_user_sees_runs_and_a_summary(tmp_path: Path) -> None:
-    with _dev(tmp_path) as (process, url):
+    with _dev(tmp_path, "--set", "http.enabled=true", "--set", "http.port=0") as (process, url):
         process.until("samples.hello")
         began = time.monotonic()
         ran = process.end(signal.SIGINT, limit=5)
@@ -41,6 +41,7 @@ def test_a_new_user_sees_runs_and_a_summary(tmp_path: Path) -> None:
     assert url in seen
     assert f"natsched job list --server {url}" in seen
     assert "4 created" in seen
+    assert re.search(r"http +http://127\.0\.0\.1:\d+\n", seen)
     assert any(_RUN.match(line.rstrip()) for line in process.seen), seen
     assert re.search(r"\d+ runs, 0 failed, 0 missed, 0 skipped; lag p50 .+ ms, p99 .+s\n$", ran.out), ran.out
     assert took < 3
@@ -139,6 +140,18 @@ def test_dev_uses_its_own_server_whatever_the_configuration_says() -> None:
     used = on_server(settings, "nats://127.0.0.1:1")
     assert (used.mode, used.nats, used.scheduler.replicas) == ("nats", Nats(servers=("nats://127.0.0.1:1",)), 1)
     assert used.replica.shutdown_grace.total_seconds() <= 1
+
+
+@pytest.mark.parametrize(
+    ("given", "free", "used"),
+    [({}, True, 7477), ({}, False, 0), ({"port": 7477}, False, 7477), ({"port": 80}, True, 80)],
+)
+def test_dev_serves_http_on_any_port_where_the_usual_one_is_taken(
+    monkeypatch: pytest.MonkeyPatch, given: dict[str, int], *, free: bool, used: int
+) -> None:
+    monkeypatch.setattr("natsched.cli.developing._is_free", lambda _: free)
+    settings = Settings.model_validate({"http": given})
+    assert on_server(settings, "nats://127.0.0.1:1").http.port == used
 
 
 def test_every_sample_job_has_a_handler() -> None:

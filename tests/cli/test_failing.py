@@ -6,8 +6,9 @@ import pytest
 import typer
 
 from natsched import errors
-from natsched.cli import asking, version
+from natsched.cli import asking
 from natsched.cli.failing import EXIT_CODES, report
+from natsched.client import versions
 from tests.cli.running import Cli
 
 
@@ -56,7 +57,7 @@ def test_a_bug_is_one_line_and_a_traceback_only_for_debug(cli: Cli, monkeypatch:
     def broken(_: str) -> str:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(version, "_version", broken)
+    monkeypatch.setattr(versions, "_version", broken)
     ran = cli("version")
     assert (ran.code, ran.err) == (70, "internal error: RuntimeError: a bug (--debug shows where)\n")
     ran = cli("version", "--debug")

@@ -2,13 +2,15 @@
 
 import json
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.cli.running import Process, Ran, finished, started
+from tests.cli.running import Process, Ran, environment, finished, started
 
 APP = """
 import anyio
@@ -91,6 +93,14 @@ def test_console_logs_for_those_who_ask(tmp_path: Path) -> None:
     with _serving(tmp_path, "--set", "logs.format=console") as process:
         assert "action=ready" in process.until("action=ready", stderr=True)
         process.end(signal.SIGTERM)
+
+
+def test_nothing_of_http_is_loaded_for_other_commands(tmp_path: Path) -> None:
+    look = "import sys, natsched.cli.main; print({'starlette', 'uvicorn', 'prometheus_client'} & sys.modules.keys())"
+    ran = subprocess.run(
+        [sys.executable, "-c", look], cwd=tmp_path, env=environment(), capture_output=True, check=True
+    )
+    assert ran.stdout == b"set()\n"
 
 
 def test_no_server_ends_in_3_with_a_line(tmp_path: Path) -> None:

@@ -17,13 +17,16 @@ SECRET = "hunter2-Zq9"
     "text",
     [
         f'[nats]\ntoken = "{SECRET}"',
+        f'[http]\ntoken = "{SECRET}"',
         f'[nats]\nuser = "u"\npassword = "{SECRET}"',
         f'[nats]\nservers = ["nats://user:{SECRET}@host:4222"]',
         f'[nats]\nservers = ["nats://{SECRET}@host:4222", "nats://b"]',
         f'[nats]\nservers = ["nats://user:{SECRET}@{SECRET}@host:4222"]',
     ],
 )
-@pytest.mark.parametrize("render", [repr, str, show, Settings.model_dump_json, lambda settings: repr(settings.nats)])
+@pytest.mark.parametrize(
+    "render", [repr, str, show, Settings.model_dump_json, lambda settings: repr((settings.nats, settings.http))]
+)
 def test_no_rendering_of_the_settings_has_a_secret(
     tmp_path: Path, text: str, render: Callable[[Settings], str]
 ) -> None:
@@ -67,6 +70,7 @@ def test_no_error_has_a_secret_nor_has_its_traceback(tmp_path: Path, text: str) 
     "text",
     [
         '[nats]\ntoken = "********"',
+        '[http]\ntoken = "********"',
         '[nats]\nuser = "u"\npassword = "********"',
         '[nats]\nservers = ["nats://user:********@host:4222"]',
         '[nats]\nservers = ["nats://********@host:4222"]',

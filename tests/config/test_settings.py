@@ -75,6 +75,13 @@ from tests.config.writing import loaded, refusal
         ("[history]\nretention = 2026-01-01", "history.retention: a date is not a duration"),
         ('[replica]\nname = "host.example"', "replica.name: take 1 to 64 letters"),
         ("[replica]\nthread_limit = 0", "replica.thread_limit: should be greater"),
+        ('[http]\naddress = "0.0.0.0"', "http: address can be reached from other machines"),
+        ('[http]\naddress = "::"', "http: address can be reached from other machines"),
+        ('[http]\naddress = "natsched.internal"', "http: address can be reached from other machines"),
+        ("[http]\nport = 65536", "http.port: should be less than or equal to 65535"),
+        ("[http]\nport = true", "http.port: should be a number, not true or false"),
+        ('[http]\ntoken = ""', "http.token: is empty: leave the key out instead"),
+        ('[http.tls]\ncert = "/dev/null/x"', 'http.tls.cert: there is no file "/dev/null/x"'),
         ('[logs]\nlevel = "trace"', "logs.level: should be 'debug', 'info', 'warning' or 'error'"),
         ('[logs]\nformat = "xml"', "logs.format: should be 'console', 'json' or 'auto'"),
     ],
@@ -99,6 +106,36 @@ def test_a_certificate_and_its_key_go_together(tmp_path: Path, given: str, absen
     (tmp_path / "x.pem").touch()
     message = refusal(tmp_path, f"[nats.tls]\n{given} = '{tmp_path}/x.pem'")
     assert f"{given} is set without {absent}: set both" in message
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+def test_on_this_machine_http_needs_no_token(tmp_path: Path, address: str) -> None:
+    assert loaded(tmp_path, f'[http]\naddress = "{address}"').http.is_local
+
+
+def test_on_another_address_http_needs_a_token_or_certificates_of_clients(tmp_path: Path) -> None:
+    (tmp_path / "x.pem").touch()
+    pair = f"cert = '{tmp_path}/x.pem'\nkey = '{tmp_path}/x.pem'"
+    anywhere = '[http]\naddress = "0.0.0.0"\n'
+    message = refusal(tmp_path, f"{anywhere}[http.tls]\n{pair}")
+    assert f"http ({tmp_path / 'natsched.toml'}): address can be reached" in message
+    assert "set token (best as NATSCHED_HTTP__TOKEN) or all of [http.tls] cert, key and ca" in message
+    assert loaded(tmp_path, anywhere, NATSCHED_HTTP__TOKEN="t").http.token is not None
+    assert loaded(tmp_path, f"{anywhere}[http.tls]\n{pair}\nca = '{tmp_path}/x.pem'").http.token is None
+    assert not loaded(tmp_path, f"{anywhere}enabled = false").http.enabled
+
+
+@pytest.mark.parametrize(
+    ("given", "problem"),
+    [
+        ("cert", "cert is set without key: set both"),
+        ("key", "key is set without cert: set both"),
+        ("ca", "ca is set without cert: set both, and key"),
+    ],
+)
+def test_the_certificates_of_http_go_together(tmp_path: Path, given: str, problem: str) -> None:
+    (tmp_path / "x.pem").touch()
+    assert problem in refusal(tmp_path, f"[http.tls]\n{given} = '{tmp_path}/x.pem'")
 
 
 def test_every_way_to_say_who_one_is_can_be_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
