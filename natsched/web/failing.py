@@ -49,6 +49,8 @@ CODES: Final = {
     429: "too_many",
 }
 
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
 log = get_logger(__name__)
 
 
@@ -66,7 +68,7 @@ class Refused(Exception):
 def answer(value: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return a value as JSON."""
     body = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return Response(body, status, {"Cache-Control": "no-store", **(headers or {})}, "application/json")
+    return Response(body, status, {**_HEADERS, **(headers or {})}, "application/json")
 
 
 def failure(error: Exception) -> Response:

@@ -18,6 +18,7 @@ from natsched.logs import get_logger
 
 _AGAIN: Final = 15.0
 _DRAIN: Final = 3
+_MOST: Final = 512
 
 log = get_logger(__name__)
 
@@ -113,6 +114,7 @@ def _config(app: ASGIApp, http: Http) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         timeout_graceful_shutdown=_DRAIN,
+        limit_concurrency=_MOST,
         ssl_certfile=tls.cert,
         ssl_keyfile=tls.key,
         ssl_ca_certs=None if tls.ca is None else str(tls.ca),

@@ -87,7 +87,8 @@ async def connection(server: EmbeddedServer, role: str) -> AsyncIterator[Connect
 @contextmanager
 def serving(folder: Path, server: EmbeddedServer, role: str) -> Iterator[Process]:
     """Run `natsched serve` as the role, with the handlers of `served.py`, and give it once it is ready."""
-    with started(folder, "serve", "--app", "served:registry", **variables(server, role)) as process:
+    http = {"NATSCHED_HTTP__ENABLED": "true", "NATSCHED_HTTP__PORT": "0"}
+    with started(folder, "serve", "--app", "served:registry", **variables(server, role), **http) as process:
         process.until('"ready"', stderr=True)
         yield process
 

@@ -1,10 +1,12 @@
 """The roles of `deploy/permissions.conf`: each can do its work and needs all that it may."""
 
+import json
 import signal
 from dataclasses import replace
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 from nats.aio.msg import Msg
 
@@ -15,6 +17,7 @@ from natsched.jetstream.naming import Names
 from natsched.jetstream.server import EmbeddedServer
 from natsched.jetstream.topology import Kind, Topology
 from natsched.protocol.operations import Ensured
+from tests.cli.running import Process
 from tests.deploy.roles import (
     WORKER,
     allowed,
@@ -62,6 +65,7 @@ async def test_each_role_can_do_its_work_and_needs_all_that_it_may(tmp_path: Pat
         await _loosen(server)
         with serving(tmp_path, server, "replica") as process:  # puts right what was changed
             await _use(server)
+            await _ask(server, process)
             await _look(server)
             await _work(server)
             async with client(server, "client") as one:
@@ -111,6 +115,16 @@ async def _use(server: EmbeddedServer) -> None:
         with anyio.fail_after(DEADLINE):  # its record is there before it is out of the job's document
             while await one.executions("app.hourly") != [record]:  # noqa: ASYNC110 - nothing sets an event
                 await anyio.sleep(0.05)
+
+
+async def _ask(server: EmbeddedServer, process: Process) -> None:
+    """Follow events over HTTP, for which the replica follows the history."""
+    ready = next(json.loads(line) for line in process.seen if '"http_ready"' in line)
+    async with httpx.AsyncClient(base_url=ready["url"]) as http:
+        assert (await http.get("/readyz")).json() == {"ok": True, "reasons": []}
+        async with http.stream("GET", "/api/v1/events"):
+            await _see(server, "replica", "$JS.API.CONSUMER.MSG.NEXT.KV_SCHEDULER_EXECUTIONS.*")
+    await _see(server, "replica", "$JS.API.CONSUMER.DELETE.KV_SCHEDULER_EXECUTIONS.*")
 
 
 async def _control(server: EmbeddedServer, execution: str) -> None:
