@@ -2,17 +2,16 @@
 
 from typing import Final
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from natsched.web.failing import Refused, failure
+from natsched.web.failing import Refused
 
 LARGEST: Final = 1024 * 1024
 _TOO_LARGE: Final = f"a body has at most {LARGEST:,} bytes: send less, many jobs in several requests"
 
 
 class Limit:
-    """Refuses bodies beyond `LARGEST`, by what their header says and by what comes."""
+    """Refuses bodies beyond `LARGEST` by what comes of them, whatever their header says."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -21,10 +20,7 @@ class Limit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        said, came = Headers(scope=scope).get("content-length", "0"), 0
-        if said.isdecimal() and int(said) > LARGEST:
-            await failure(Refused(413, _TOO_LARGE, connection="close"))(scope, receive, send)
-            return
+        came = 0
 
         async def receive_some() -> Message:
             nonlocal came

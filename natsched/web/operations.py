@@ -1,12 +1,12 @@
 """What can be asked over the API: each operation once, from which its route and its description are made."""
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import anyio
 from pydantic import ValidationError
+from pydantic_core import from_json
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -115,8 +115,8 @@ async def _read_json(request: Request, *, optional: bool = False) -> dict[str, A
     if kind != "application/json":
         raise Refused(415, "the body has to be JSON: send Content-Type: application/json")
     try:
-        value = json.loads(body)
-    except (ValueError, RecursionError):
+        value = from_json(body, allow_inf_nan=False)
+    except ValueError:
         raise Refused(400, "the body is no valid JSON") from None
     if not isinstance(value, dict):
         raise Refused(400, "the body has to be a JSON object")

@@ -45,6 +45,24 @@ _TABLE = {"every": "1m"}
         ("PUT", "/jobs/a", {"content": "{", "headers": _JSON}, 400, "bad_request", None, "no valid JSON"),
         ("PUT", "/jobs/a", {"content": "[" * 100_000, "headers": _JSON}, 400, "bad_request", None, "no valid JSON"),
         ("PUT", "/jobs/a", {"content": "\xff".encode("latin-1"), "headers": _JSON}, 400, "bad_request", None, "JSON"),
+        (
+            "PUT",
+            "/jobs/a",
+            {"content": '{"every": NaN}', "headers": _JSON},
+            400,
+            "bad_request",
+            None,
+            "no valid JSON",
+        ),
+        (
+            "POST",
+            "/jobs/there/pause",
+            {"content": r'{"reason": "\ud800"}', "headers": _JSON},
+            400,
+            "bad_request",
+            None,
+            "JSON",
+        ),
         ("PUT", "/jobs/a", {"json": []}, 400, "bad_request", None, "JSON object"),
         ("PUT", "/jobs/a", {"data": _TABLE}, 415, "unsupported_media_type", None, "Content-Type: application/json"),
         ("POST", "/jobs/there/pause", {"json": {"until": 5}}, 422, "invalid", "until", "should be an instant"),
@@ -104,7 +122,7 @@ def test_each_error_has_its_status(error: Exception, status: int, code: str) -> 
 
 
 @in_a_web
-async def test_a_body_beyond_a_mebibyte_is_refused_by_what_it_says_and_by_what_comes(web: Web) -> None:
+async def test_a_body_beyond_a_mebibyte_is_refused_whole_or_in_parts(web: Web) -> None:
     async def parts() -> Any:
         for _ in range(LARGEST // 65_536 + 1):
             yield b" " * 65_536

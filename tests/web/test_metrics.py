@@ -5,7 +5,8 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from natsched.daemon.events import HandedBack, RunEnded, RunStarted, Swept
+from natsched.core.executions import ExecutionStatus
+from natsched.daemon.events import HandedBack, RunEnded, RunLeftOut, RunStarted, Swept
 from natsched.web.metrics import Metrics
 from tests.daemon.harness import World, in_a_world
 from tests.factories import make_record
@@ -90,12 +91,13 @@ async def test_what_users_write_is_no_label(world: World) -> None:
     assert sum(seen.values()) == 400
 
 
-def test_what_was_not_begun_has_no_duration() -> None:
+def test_a_record_of_many_instants_counts_each_and_what_was_not_begun_has_no_duration() -> None:
     metrics = Metrics()
+    metrics(RunLeftOut(record=make_record(status=ExecutionStatus.MISSED, number=5)))
     metrics(RunEnded(record=make_record()))
     metrics(RunStarted(job="a", execution="x", attempt=1, due=make_record().due, lag=-0.001))
     found: dict[str, Any] = {
         sample.name: sample.value for family in metrics.registry.collect() for sample in family.samples
     }
-    assert found["natsched_runs_total"] == 1
+    assert (found["natsched_runs_left_out_total"], found["natsched_runs_total"]) == (5, 1)
     assert found["natsched_run_duration_seconds_count"] == 0
