@@ -60,6 +60,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for operation in listed:
         paths.setdefault(PREFIX + operation.path, {})[operation.method.lower()] = _operation(operation)
+    error = {"$ref": REF.format(model="Error")}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -73,6 +74,7 @@ def document(operations: Iterable[Operation]) -> dict[str, Any]:
         "paths": {**paths, **_others()},
         "components": {
             "schemas": components(),
+            "responses": {str(status): _content(text, error) for status, text in _WORDS.items()},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
                 "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
@@ -188,8 +190,7 @@ def _get(
 
 
 def _failures(statuses: Iterable[int]) -> dict[str, Any]:
-    error = {"$ref": REF.format(model="Error")}
-    return {str(status): _content(_WORDS[status], error) for status in sorted(statuses)}
+    return {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted(statuses)}
 
 
 def _content(description: str, schema: dict[str, Any]) -> dict[str, Any]:

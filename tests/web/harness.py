@@ -126,7 +126,10 @@ async def as_described(answer: httpx.Response) -> None:
     if of_path is None or method not in of_path:
         assert answer.status_code in (401, 403, 404, 405, 413, 421), answer
         return
-    content = of_path[method]["responses"][str(answer.status_code)].get("content", {})
+    response = of_path[method]["responses"][str(answer.status_code)]
+    if "$ref" in response:
+        response = described()["components"]["responses"][str(answer.status_code)]
+    content = response.get("content", {})
     if "application/json" in content:
         _validator(json.dumps(content["application/json"]["schema"])).validate(answer.json())
 

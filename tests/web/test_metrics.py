@@ -1,6 +1,7 @@
 """The metrics: as Prometheus reads them, and as many as what ran."""
 
 from collections import Counter
+from functools import partial
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -10,7 +11,7 @@ from natsched.daemon.events import HandedBack, RunEnded, RunLeftOut, RunStarted,
 from natsched.web.metrics import Metrics
 from tests.daemon.harness import World, in_a_world
 from tests.factories import make_record
-from tests.web.harness import Web, web
+from tests.web.harness import Web, make_condition, web
 
 
 async def scraped(one: Web) -> dict[tuple[str, ...], float]:
@@ -67,15 +68,14 @@ async def test_what_is_counted_is_what_ran(world: World) -> None:
 
 
 @in_a_world
-async def test_queues_are_told_by_the_primary_replica_alone(world: World) -> None:
+async def test_queues_are_told_while_the_replica_is_the_primary_one(world: World) -> None:
     metrics = Metrics()
-    await world.start("one")
-    await world.clock.sleep(1)
-    world.observers = (metrics,)
-    second = await world.start("two")
-    await world.clock.sleep(60)
-    async with web(world, second.replica.condition, metrics=metrics) as one:
-        assert not any(name.startswith("natsched_queue") for name, *_ in await scraped(one))
+    metrics(Swept(jobs=1, repairs=0, seconds=0.1, oldest={"default": 2.5}, depth={"default": 3}))
+    for is_primary in (True, False):
+        async with web(world, partial(make_condition, is_primary=is_primary), metrics=metrics) as one:
+            seen = await scraped(one)
+            assert seen.get(("natsched_queue_depth", "default")) == (3 if is_primary else None)
+            assert seen.get(("natsched_queue_oldest_seconds", "default")) == (2.5 if is_primary else None)
 
 
 @in_a_world
