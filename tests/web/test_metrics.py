@@ -69,9 +69,9 @@ async def test_what_is_counted_is_what_ran(world: World) -> None:
 
 @in_a_world
 async def test_queues_are_told_while_the_replica_is_the_primary_one(world: World) -> None:
-    metrics = Metrics()
-    metrics(Swept(jobs=1, repairs=0, seconds=0.1, oldest={"default": 2.5}, depth={"default": 3}))
     for is_primary in (True, False):
+        metrics = Metrics()
+        metrics(Swept(jobs=1, repairs=0, seconds=0.1, oldest={"default": 2.5}, depth={"default": 3}))
         async with web(world, partial(make_condition, is_primary=is_primary), metrics=metrics) as one:
             seen = await scraped(one)
             assert seen.get(("natsched_queue_depth", "default")) == (3 if is_primary else None)
