@@ -8,8 +8,6 @@ from natsched.daemon.building import build_replica, options_of
 from natsched.daemon.tuning import tune_memory
 from natsched.logs import get_logger
 from natsched.targets.registry import Registry
-from natsched.web.metrics import Metrics
-from natsched.web.serving import served
 from natsched.wiring import open_backend
 
 log = get_logger(__name__)
@@ -21,10 +19,18 @@ async def run(settings: Settings, registry: Registry) -> None:
     async with stopping.listening():
         log.info("starting", action="starting", server=_place(settings))
         async with open_backend(settings) as opened:
-            metrics = Metrics()
-            replica = build_replica(settings, opened, registry, (LogObserver(opened.clock), metrics))
-            async with served(settings, opened, replica, metrics):
+            observers = (LogObserver(opened.clock),)
+            if not settings.http.enabled:
+                replica = build_replica(settings, opened, registry, observers)
                 await stopping.run(replica, lambda: _ready(settings, registry))
+            else:
+                from natsched.web.metrics import Metrics  # loaded where it is served alone
+                from natsched.web.serving import served
+
+                metrics = Metrics()
+                replica = build_replica(settings, opened, registry, (*observers, metrics))
+                async with served(settings, opened, replica, metrics):
+                    await stopping.run(replica, lambda: _ready(settings, registry))
     if stopping.before_ready:
         log.info("stopped before it was ready", action="stopped")
     else:
