@@ -44,13 +44,20 @@ async def open_backend(settings: Settings) -> AsyncGenerator[Opened, None]:
             yield Opened(backend=memory, clock=clock)
         return
     topology = topology_of(settings)
-    async with connect(_connection(settings)) as connection:
+    async with open_connection(settings) as connection:
         backend = JetStreamBackend(
             connection, topology.names, ensure_consumer=partial(provision_consumer, connection, topology)
         )
         async with backend:
             await _provision(connection, topology, backend, settings, clock)
             yield Opened(backend=backend, clock=clock, link=connection)
+
+
+@asynccontextmanager
+async def open_connection(settings: Settings) -> AsyncGenerator[Connection, None]:
+    """Connect as the settings say, and provision nothing."""
+    async with connect(_connection(settings)) as connection:
+        yield connection
 
 
 async def _provision(

@@ -18,18 +18,23 @@ T = TypeVar("T")
 def ask(where: Where, question: Callable[[Client], Awaitable[T]]) -> T:
     """Connect as the flags say, ask, and return the answer."""
     hush(debug=where.debug)
-    settings = impatient(where.settings())
-    if settings.mode == "local":
-        raise ConfigError(
-            'mode is "local": jobs then live in the memory of one process, which no other can see. '
-            'Set mode = "nats" for this command.'
-        )
+    settings = impatient(of_nats(where.settings()))
 
     async def run() -> T:
         async with connect(settings=settings) as client:
             return await question(client)
 
     return anyio.run(run)
+
+
+def of_nats(settings: Settings) -> Settings:
+    """Return the settings, or raise ConfigError if they say that there is no NATS."""
+    if settings.mode == "local":
+        raise ConfigError(
+            'mode is "local": jobs then live in the memory of one process, which no other can see. '
+            'Set mode = "nats" for this command.'
+        )
+    return settings
 
 
 def impatient(settings: Settings) -> Settings:

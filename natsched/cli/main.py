@@ -8,6 +8,7 @@ import typer
 
 from natsched.cli import execution, job, schema, settings
 from natsched.cli.dev import dev
+from natsched.cli.doctor import doctor
 from natsched.cli.failing import EXIT_CODES, INTERRUPTED, report
 from natsched.cli.flags import Flags, Where
 from natsched.cli.parameters import command, expanded
@@ -24,6 +25,7 @@ app: Final = typer.Typer(
 )
 command(app, "serve")(serve)
 command(app, "dev")(dev)
+command(app, "doctor")(doctor)
 app.add_typer(job.app, name="job")
 app.add_typer(execution.app, name="execution")
 app.add_typer(settings.app, name="config")

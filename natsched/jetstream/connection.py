@@ -83,6 +83,16 @@ class Connection:
         """The version of the server that we are (or were last) connected to."""
         return str(self.nc._server_info.get("version", ""))
 
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """What the server that we are (or were last) connected to said of itself."""
+        return dict(self.nc._server_info)
+
+    async def ping(self) -> None:
+        """Wait for the server's answer to a ping; `Unavailable` if none comes in time."""
+        with translated():
+            await self.nc.flush(timeout=max(1, round(self.options.request_timeout.total_seconds())))
+
     async def wait_connected(self) -> None:
         """Return when connected; for ever, if need be."""
         while not self._connected.is_set():

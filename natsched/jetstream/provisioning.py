@@ -87,7 +87,7 @@ async def provision_consumer(
     with move_on_after(limit.total_seconds()):
         for _ in range(_ROUNDS):
             try:
-                changes = _compare((asset,), {asset.title: await _read(connection, asset)})
+                changes = _compare((asset,), {asset.title: await read(connection, asset)})
                 if not changes:
                     return
                 for change in changes:
@@ -132,10 +132,10 @@ class _Provisioning:
         All who do this at once write the same. While a bucket gets its copies it may not answer for seconds.
         """
         locks = self._topology.locks()
-        answer = await _read(self._connection, locks)
+        answer = await read(self._connection, locks)
         for change in _compare((locks,), {locks.title: answer}):
             await self._apply(change)
-        _check_leader(locks, await _read(self._connection, locks), copied=True)
+        _check_leader(locks, await read(self._connection, locks), copied=True)
 
     async def _settle(self, exclusively: Exclusively) -> None:
         """Apply under the lock until nothing differs."""
@@ -162,15 +162,15 @@ class _Provisioning:
         answers: dict[str, Mapping[str, Any] | None] = {}
         failures: list[NatschedError] = []
 
-        async def read(asset: Asset) -> None:
+        async def ask(asset: Asset) -> None:
             try:
-                answers[asset.title] = await _read(self._connection, asset)
+                answers[asset.title] = await read(self._connection, asset)
             except NatschedError as error:
                 failures.append(error)
 
         async with create_task_group() as tasks:
             for asset in self._assets:
-                tasks.start_soon(read, asset, name=f"read {asset.title}")
+                tasks.start_soon(ask, asset, name=f"read {asset.title}")
         for failure in failures:
             raise failure
         return answers
@@ -235,7 +235,8 @@ def _check_leader(asset: Asset, answer: Mapping[str, Any] | None, *, copied: boo
         raise Unavailable(f"the {asset.title} is being copied")
 
 
-async def _read(connection: Connection, asset: Asset) -> Mapping[str, Any] | None:
+async def read(connection: Connection, asset: Asset) -> Mapping[str, Any] | None:
+    """Return what the server says of an asset; None if it does not exist."""
     verb = f"STREAM.INFO.{asset.name}"
     if asset.kind is Kind.CONSUMER:
         verb = f"CONSUMER.INFO.{asset.stream}.{asset.name}"

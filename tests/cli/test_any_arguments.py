@@ -16,7 +16,7 @@ _VERBS = [
     ["job", "resume"], ["job", "trigger"], ["job", "backfill"], ["execution", "list"], ["execution", "show"],
     ["execution", "retry"], ["execution", "cancel"], ["execution", "pause"], ["execution", "resume"],
     ["config", "check"], ["config", "show"], ["config", "reference"], ["schema", "job"],
-    ["schema", "record"], ["version"], ["job"], [],
+    ["schema", "record"], ["doctor"], ["version"], ["job"], [],
 ]  # fmt: skip
 _FLAGS = [
     "--json", "--debug", "--config", "--server", "--set", "--limit", "--all", "--yes", "--until", "--payload",
@@ -25,7 +25,7 @@ _FLAGS = [
     "--end-at", "--fixed-delay", "--skipped", "--repeated", "--tolerance", "--catch-up-limit", "--max-crashes",
     "--retry", "--max-concurrency", "--auto-pause-after", "--status", "--since", "--dead", "--reason", "--webhook",
     "--concurrency-key", "--scope", "--primary-only", "--priority", "--after", "--on", "--unique-key", "--unique-for",
-    "--from", "--to", "--dry-run", "--deadline", "--catch-up-window", "--help", "--",
+    "--from", "--to", "--dry-run", "--deadline", "--catch-up-window", "--monitoring", "--help", "--",
 ]  # fmt: skip
 _VALUES = [
     "a.b", "10s", "100ms", "@daily", "0 3 * * *", "H H * * *", "2026-12-01T08:00:00Z", "UTC", "allow", "3", "-1", "0",

@@ -1,0 +1,162 @@
+"""What natsched keeps: documents, schedules, deliveries, records, leases; compared as the reconciler does."""
+
+import json
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from itertools import islice
+from typing import Final
+
+from natsched.core.hints import Pending
+from natsched.core.jobs import Job, JobId, Stored, Unreadable
+from natsched.core.sweeping import Delete, Rehint, Sight, inspect, inspect_schedule
+from natsched.daemon.leasing import living, primary, zone_data
+from natsched.doctor.findings import Finding, ok, problem, warning
+from natsched.doctor.patient import Patient
+from natsched.protocol.telling import LEASES
+
+_CHUNK: Final = 256
+_RECORDS: Final = 10_000
+_SWEEP: Final = "the reconciler repairs it within two sweeps, if a replica is up; look again in a minute"
+_SHOWN: Final = 3
+
+
+async def replicas(patient: Patient) -> AsyncIterator[Finding]:
+    """See who is up, and what they agree on."""
+    locks = patient.backend.locks
+    names, queues = [], set[str]()
+    for lease, value in (await locks.list(LEASES)).items():
+        try:
+            about = json.loads(value)
+            names.append(str(about["replica"]))
+            queues |= set(about["queues"])
+        except (ValueError, KeyError, TypeError):
+            names.append(lease)
+    if not names:
+        yield problem("replicas", "no replica is up: nothing runs", "start one: `natsched serve --app ...`")
+        return
+    first = await primary(locks)
+    leader = first.split(".")[1] if first and first.count(".") > 1 else None
+    text = f"{len(names)} up ({', '.join(sorted(names))}), serving {', '.join(sorted(queues))}"
+    if leader is None:
+        yield warning(
+            "replicas", f"{text}; none reconciles", "look again in 10 s, and at the replicas' logs if it stays"
+        )
+    else:
+        yield ok("replicas", f"{text}; {leader} reconciles")
+    zones = await zone_data(locks)
+    if len(zones) > 1:
+        words = "; ".join(f"{version} on {', '.join(sorted(set(who)))}" for version, who in sorted(zones.items()))
+        yield warning("zone data", words, "install one version of tzdata everywhere: they may disagree on instants")
+    elif zones:
+        yield ok("zone data", f"tzdata {next(iter(zones))} everywhere")
+    async for finding in _unserved(patient, frozenset(queues)):
+        yield finding
+
+
+async def _unserved(patient: Patient, served: frozenset[str]) -> AsyncIterator[Finding]:
+    waiting: Counter[str] = Counter()
+    async for chunk in patient.backend.jobs.scan(chunk=_CHUNK):
+        waiting.update(one.job.spec.queue for one in chunk if isinstance(one.job, Job) and one.job.spec.active)
+    lonely = {queue: number for queue, number in waiting.items() if queue not in served}
+    if lonely:
+        words = ", ".join(f"{queue} ({number} jobs)" for queue, number in sorted(lonely.items()))
+        yield problem("queues", f"no replica serves {words}", "name the queue in [queues] of a replica")
+
+
+async def documents(patient: Patient) -> AsyncIterator[Finding]:
+    """Go through the jobs as a sweep does, and repair nothing."""
+    backend, total = patient.backend, 0
+    grace = patient.settings.scheduler.reconciler_grace_period
+    unreadable: list[Stored] = []
+    wrong: Counter[str] = Counter()
+    delivered = {found.job for found in await backend.hints.deliveries()}
+    sight = Sight(now=patient.clock.now(), grace=grace, live=await living(backend.locks))
+    async for chunk in backend.jobs.scan(chunk=_CHUNK):
+        total += len(chunk)
+        unreadable += [one for one in chunk if isinstance(one.job, Unreadable)]
+        scheduled = await backend.hints.scheduled_of([one.id for one in chunk])
+        for stored in chunk:
+            for repair in inspect(stored, scheduled.get(stored.id), sight):
+                if isinstance(repair, Rehint) and stored.id not in delivered and not await _waits(patient, repair):
+                    wrong[repair.reason] += 1
+    for one in unreadable[:_SHOWN]:
+        assert isinstance(one.job, Unreadable)
+        yield problem(
+            "jobs", f"{one.id} cannot be read: {one.job.reason}", "write it again with `natsched job ensure`"
+        )
+    if len(unreadable) > _SHOWN:
+        yield problem("jobs", f"{len(unreadable) - _SHOWN} more cannot be read", "`natsched job ensure` them again")
+    if not unreadable:
+        yield ok("jobs", f"{total} can be read")
+    for reason, number in sorted(wrong.items()):
+        yield warning("schedules", f"{number} of {total} jobs: {reason}", _SWEEP)
+    if not wrong:
+        yield ok("schedules", "each job's next run has its message")
+
+
+async def _waits(patient: Patient, repair: Rehint) -> bool:
+    """Whether the message is there after all: another subject than its plan's, or it came meanwhile."""
+    (found,) = await patient.backend.hints.scheduled([repair.hint])
+    return found is not None and found.hint is not None and found.hint.key == repair.hint.key
+
+
+async def strays(patient: Patient) -> AsyncIterator[Finding]:
+    """Find schedules that are stuck in the server, and those of jobs that are gone."""
+    backend, now = patient.backend, patient.clock.now()
+    grace = patient.settings.scheduler.reconciler_grace_period
+    total, stuck = 0, 0
+    wrong: Counter[str] = Counter()
+    async for chunk in backend.hints.walk(chunk=_CHUNK):
+        total += len(chunk)
+        stuck += sum(1 for one in chunk if one.at is not None and now - one.at > grace)
+        wrong.update([repair.reason async for repair in _judged(patient, chunk)])
+    if stuck:
+        cure = "replicas replace them within two sweeps; a server that does this again and again wants an upgrade"
+        yield problem("stuck schedules", f"{stuck} of {total} are past and were not fired", cure)
+    for reason, number in sorted(wrong.items()):
+        yield warning("stray schedules", f"{number} of {total}: {reason}", "every tenth sweep deletes them")
+    if not stuck and not wrong:
+        yield ok("stray schedules", f"none stuck or left over among {total}")
+
+
+async def _judged(patient: Patient, chunk: Sequence[Pending]) -> AsyncIterator[Delete]:
+    stored = await patient.backend.jobs.read_many(list({one.job for one in chunk}))
+    for one in chunk:
+        repair = inspect_schedule(one, stored[one.job])
+        if repair is not None:
+            yield repair
+
+
+async def deliveries(patient: Patient) -> AsyncIterator[Finding]:
+    """See what waits for a replica, and for how long."""
+    now = patient.clock.now()
+    ages: dict[str, list[timedelta]] = {}
+    for found in await patient.backend.hints.deliveries():
+        if found.hint is not None:
+            ages.setdefault(found.hint.queue, []).append(now - found.hint.start)
+    if not ages:
+        yield ok("deliveries", "nothing waits for a replica")
+    for queue, waits in sorted(ages.items()):
+        oldest = max(waits).total_seconds()
+        text = f"{len(waits)} in queue {queue}, the oldest due {max(oldest, 0.0):.1f} s ago"
+        if oldest <= patient.settings.scheduler.reconciler_grace_period.total_seconds():
+            yield ok("deliveries", text)
+        else:
+            cure = "raise the queue's concurrency, start more replicas, or see why its runs take so long"
+            yield warning("deliveries", text, cure)
+
+
+async def records(patient: Patient) -> AsyncIterator[Finding]:
+    """See whether the newest records belong to jobs that are there; those of removed ones are kept for a while."""
+    found = await patient.backend.history.list(limit=_RECORDS)
+    jobs = Counter(record.job for record in found)
+    there: set[str] = set()
+    names = iter(jobs)
+    while part := list(islice(names, _CHUNK)):
+        stored = await patient.backend.jobs.read_many([JobId(name) for name in part])
+        there |= {one.id for one in stored.values() if one.job is not None}
+    orphans = sum(number for name, number in jobs.items() if name not in there)
+    newest = "the newest " if len(found) == _RECORDS else ""
+    gone = f", {orphans} of jobs that are gone: they end with their retention" if orphans else ""
+    yield ok("records", f"{newest}{len(found)} can be read{gone}")
