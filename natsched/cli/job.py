@@ -13,10 +13,10 @@ from natsched.cli.defining import What, When, as_options, definition, duration_o
 from natsched.cli.flags import Where
 from natsched.cli.output import Output
 from natsched.cli.parameters import command
-from natsched.cli.showing import job_details, job_rows, next_run, outcome
+from natsched.cli.showing import job_details, job_rows, next_run, outcome, upcoming_rows
 from natsched.cli.waiting import limit_of, show_backfill, show_end, wait_for, wait_for_all
 from natsched.client.client import Client
-from natsched.client.forms import job_document, job_form
+from natsched.client.forms import job_document, job_form, upcoming_form
 from natsched.client.handle import ExecutionHandle
 from natsched.client.views import JobPage, JobView
 from natsched.clock import SystemClock
@@ -66,6 +66,23 @@ def show(where: Where, job: Id) -> None:
         output.value({**job_form(view), "document": job_document(view)})
     else:
         output.details(job_details(view))
+
+
+@command(app, "next")
+def next_runs(
+    where: Where,
+    job: Id,
+    number: Annotated[int, typer.Option("--number", "-n", metavar="N", min=1, max=10_000, help="How many.")] = 10,
+) -> None:
+    """Show the instants to come, in the job's time zone, and what its clocks do there."""
+    found = ask(where, lambda client: client.upcoming_runs(job, limit=number))
+    output = Output(json=where.json)
+    if output.json:
+        output.value([upcoming_form(one) for one in found])
+    elif found:
+        output.table(*upcoming_rows(found))
+    else:
+        output.note(f"{job} has no next run: `natsched job show {job}` says why.")
 
 
 @command(app, "ensure")

@@ -13,6 +13,7 @@ from natsched.core.backoff import RetryPolicy
 from natsched.core.executions import Record
 from natsched.core.schedules import Cron, Interval, Schedule, describe
 from natsched.core.targets import describe_target
+from natsched.core.upcoming import Upcoming
 from natsched.core.webhooks import Webhook
 
 _JOB_COLUMNS: Final = ("ID", "STATE", "NEXT RUN", "SCHEDULE", "LAST", "RUNS", "RUNNING", "HANDLER", "QUEUE")
@@ -56,6 +57,16 @@ def record_rows(records: Sequence[Record]) -> tuple[Cells, Iterable[Cells]]:
         for record in records
     ]
     return _RECORD_COLUMNS, rows
+
+
+def upcoming_rows(found: Sequence[Upcoming]) -> tuple[Cells, Iterable[Cells]]:
+    """Return the columns and rows of instants to come."""
+    now = SystemClock().now()
+    rows = [
+        (instant(one.start), f"{one.due:%a %Y-%m-%d %H:%M:%S %Z}", distance(one.start, now), one.note or "")
+        for one in found
+    ]
+    return ("START (UTC)", "LOCAL", "IN", "CLOCKS"), rows
 
 
 def job_details(view: JobView) -> Iterable[tuple[str, str]]:

@@ -15,9 +15,9 @@ from natsched.clock import Clock
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.core.ids import job_id
 from natsched.core.jobs import Job, Stored
-from natsched.core.planning import upcoming
 from natsched.core.schedules import Schedule
 from natsched.core.specs import JobOptions
+from natsched.core.upcoming import Upcoming, upcoming
 from natsched.errors import InvalidJob, JobNotFound
 from natsched.logs import get_logger
 from natsched.ports import Backend
@@ -77,7 +77,7 @@ class Client:
         """Return the job, or raise `JobNotFound`."""
         return self._view(await self._operations.get(id))
 
-    async def upcoming_runs(self, id: str, *, limit: int = 10) -> Sequence[datetime]:  # noqa: A002
+    async def upcoming_runs(self, id: str, *, limit: int = 10) -> Sequence[Upcoming]:  # noqa: A002
         """Return the next instants of the job's schedule, as it is planned now; none while it is paused for good."""
         if limit < 1:
             raise InvalidJob(f"{limit} is no number of instants: take 1 or more", field="limit")

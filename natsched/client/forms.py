@@ -5,12 +5,14 @@ Instants are ISO 8601 with Z, durations are seconds, every key is always there.
 
 import json
 from dataclasses import fields
+from datetime import UTC
 from typing import Any
 
 from natsched.client.views import JobView
 from natsched.core.documents import encode_job, encode_record
 from natsched.core.executions import Record
 from natsched.core.specs import OPTIONS
+from natsched.core.upcoming import Upcoming
 
 
 def job_form(view: JobView) -> dict[str, Any]:
@@ -44,6 +46,16 @@ def record_form(record: Record) -> dict[str, Any]:
     stored = json.loads(encode_record(record))
     named = {field.name: stored.get(field.name) for field in fields(record)}
     return {**named, "lag": record.lag, "duration": record.duration}
+
+
+def upcoming_form(one: Upcoming) -> dict[str, Any]:
+    """Return an instant as `job next` gives it."""
+    return {
+        "due": iso(one.due.astimezone(UTC)),
+        "local": one.due.isoformat(),
+        "start": iso(one.start),
+        "note": one.note,
+    }
 
 
 def iso(instant: Any) -> str | None:  # noqa: ANN401 - a datetime or None

@@ -1,6 +1,6 @@
 """Which run is next: plans and completion."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, TypedDict
@@ -24,15 +24,6 @@ def gap_of(job: Job, first: datetime, until: datetime) -> Gap:
 def next_of(job: Job, after: datetime) -> datetime | None:
     """Return the first instant of a job after `after`, whatever its limit of runs."""
     return next_due(job.spec.schedule, after, anchor=job.spec.anchor, salt=job.id)
-
-
-def upcoming(job: Job) -> Iterator[datetime]:
-    """Yield the instants that the job's plan leads to from now on, each as its `due`, maybe without end."""
-    due, runs = job.status.plan.due, job.status.runs
-    while due is not None and not is_spent(job, runs):
-        yield due
-        runs += 1
-        due = None if job.spec.fixed_delay is not None else next_of(job, due)
 
 
 def next_plan(job: Job, after: datetime, *, runs: int) -> Plan:

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 from pydantic import Field, JsonValue
 
-from natsched.client.forms import iso, job_document, job_form
+from natsched.client.forms import iso, job_document, job_form, upcoming_form
 from natsched.client.views import JobView
 from natsched.config.durations import Duration
 from natsched.config.fields import Count, Section, Text
@@ -112,7 +112,8 @@ async def backfill_job(asked: Asked) -> object:
 
 async def upcoming_runs(asked: Asked) -> object:
     job = asked.path["job"]
-    return {"job": job, "due": [iso(due) for due in await asked.client.upcoming_runs(job, limit=asked.query.limit)]}
+    found = await asked.client.upcoming_runs(job, limit=asked.query.limit)
+    return {"job": job, "runs": [upcoming_form(one) for one in found]}
 
 
 def _given(asked: Asked) -> dict[str, Any]:

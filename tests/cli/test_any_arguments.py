@@ -12,10 +12,10 @@ from natsched.memory import MemoryBackend
 
 DOCUMENTED = {0, 1, 2, 3, 4, 5}
 _VERBS = [
-    ["job", "list"], ["job", "show"], ["job", "ensure"], ["job", "submit"], ["job", "remove"], ["job", "pause"],
-    ["job", "resume"], ["job", "trigger"], ["job", "backfill"], ["execution", "list"], ["execution", "show"],
-    ["execution", "retry"], ["execution", "cancel"], ["execution", "pause"], ["execution", "resume"],
-    ["config", "check"], ["config", "show"], ["config", "reference"], ["schema", "job"],
+    ["job", "list"], ["job", "show"], ["job", "next"], ["job", "ensure"], ["job", "submit"], ["job", "remove"],
+    ["job", "pause"], ["job", "resume"], ["job", "trigger"], ["job", "backfill"], ["execution", "list"],
+    ["execution", "show"], ["execution", "retry"], ["execution", "cancel"], ["execution", "pause"],
+    ["execution", "resume"], ["config", "check"], ["config", "show"], ["config", "reference"], ["schema", "job"],
     ["schema", "record"], ["doctor"], ["version"], ["job"], [],
 ]  # fmt: skip
 _FLAGS = [

@@ -175,3 +175,14 @@ def test_a_job_that_was_paused_or_is_complete_says_why_in_the_list(cli: Cli) -> 
     text = cli.ok("job", "list").out
     assert "stock-taking" in text
     assert "no further instant" in text
+
+
+def test_next_shows_local_times_and_what_the_clocks_do(cli: Cli) -> None:
+    cli.ok("job", "ensure", "a.b", "--cron", "30 2 25 10 *", "--timezone", "Europe/Berlin", "--handler", "h")
+    lines = cli.ok("job", "next", "a.b", "-n", "3").out.splitlines()
+    assert len(lines) == 4
+    assert all("02:30:00 CE" in line for line in lines[1:])
+    first, *_ = cli.json("job", "next", "a.b")
+    assert first.keys() == {"due", "local", "start", "note"}
+    cli.ok("job", "pause", "a.b")
+    assert "no next run" in cli("job", "next", "a.b").err
