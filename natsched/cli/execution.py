@@ -11,7 +11,8 @@ from natsched.cli.defining import instant_of
 from natsched.cli.flags import Where
 from natsched.cli.output import Output
 from natsched.cli.parameters import command
-from natsched.cli.showing import record_details, record_rows
+from natsched.cli.showing import record_details, record_line, record_rows
+from natsched.client.client import Client
 from natsched.client.forms import record_form
 from natsched.clock import SystemClock
 from natsched.config import parse_duration
@@ -76,6 +77,26 @@ def show(
         if number:
             output.line("")
         output.details(record_details(record))
+
+
+@command(app, "watch")
+def watch(
+    where: Where,
+    job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Only those of this job.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Leave after so many.")] = None,
+) -> None:
+    """Show each run as it ends, and what did not run, until Ctrl-C."""
+    output = Output(json=where.json)
+
+    async def question(client: Client) -> None:
+        left = limit
+        async with client.watch(job) as records:
+            async for record in records:
+                output.each(record_form(record), record_line(record), record.status)
+                if left is not None and (left := left - 1) == 0:
+                    return
+
+    ask(where, question)
 
 
 def _since(text: str) -> datetime:

@@ -13,6 +13,7 @@ from natsched.cli.failing import EXIT_CODES, INTERRUPTED, report
 from natsched.cli.flags import Flags, Where
 from natsched.cli.parameters import command, expanded
 from natsched.cli.serve import serve
+from natsched.cli.top import top
 from natsched.cli.version import show_version
 
 app: Final = typer.Typer(
@@ -26,6 +27,7 @@ app: Final = typer.Typer(
 command(app, "serve")(serve)
 command(app, "dev")(dev)
 command(app, "doctor")(doctor)
+command(app, "top")(top)
 app.add_typer(job.app, name="job")
 app.add_typer(execution.app, name="execution")
 app.add_typer(settings.app, name="config")

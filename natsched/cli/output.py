@@ -60,6 +60,14 @@ class Output:
         else:
             self.line(text, STYLES.get(style, style))
 
+    def each(self, data: object, text: str, style: str = "") -> None:
+        """Write one of many results as it comes, in a line of its own."""
+        if self.json:
+            typer.echo(dumps(data))
+        else:
+            self.line(text, STYLES.get(style, style))
+        sys.stdout.flush()
+
     def line(self, text: str, style: str = "") -> None:
         """Write a line for people, in a style where colours are shown."""
         if sys.stdout.isatty():

@@ -59,6 +59,14 @@ def record_rows(records: Sequence[Record]) -> tuple[Cells, Iterable[Cells]]:
     return _RECORD_COLUMNS, rows
 
 
+def record_line(record: Record) -> str:
+    """Return a record as one line, as `execution watch` shows it."""
+    at = instant(record.ended_at or record.due)
+    told = why(record)
+    parts = (at, record.job, record.execution, record.status.value, f"in {span(record.duration)}", told)
+    return "  ".join(part for part in parts if part and not part.endswith("in -"))
+
+
 def upcoming_rows(found: Sequence[Upcoming]) -> tuple[Cells, Iterable[Cells]]:
     """Return the columns and rows of instants to come."""
     now = SystemClock().now()

@@ -1,6 +1,7 @@
 """The client's operations."""
 
-from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Final, Unpack
@@ -10,7 +11,7 @@ from pydantic import JsonValue
 from natsched.client.bulk import BulkEnsure, BulkResult, Item, Progress
 from natsched.client.handle import ExecutionHandle
 from natsched.client.records import Question, find, statuses_of
-from natsched.client.views import JobPage, JobView, view
+from natsched.client.views import Backlog, JobPage, JobView, view
 from natsched.clock import Clock
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.core.ids import job_id
@@ -21,6 +22,7 @@ from natsched.core.upcoming import Upcoming, upcoming
 from natsched.errors import InvalidJob, JobNotFound
 from natsched.logs import get_logger
 from natsched.ports import Backend
+from natsched.protocol.leases import Living, replicas
 from natsched.protocol.operations import Ensured, Operations
 
 _CHUNK: Final = 256
@@ -189,6 +191,24 @@ class Client:
             limit=limit,
         )
         return await find(self._backend, question, self._clock.now())
+
+    async def replicas(self) -> Sequence[Living]:
+        """Return the replicas that live, by their names, with what each serves and runs."""
+        return await replicas(self._backend.locks)
+
+    async def backlog(self) -> Mapping[str, Backlog]:
+        """Return by queue what is due and not yet ended: held by replicas, or waiting for one."""
+        now, found = self._clock.now(), dict[str, Backlog]()
+        for pending in await self._backend.hints.deliveries():
+            if pending.hint is not None:
+                before = found.get(pending.hint.queue, Backlog())
+                age = (now - pending.hint.start).total_seconds()
+                found[pending.hint.queue] = Backlog(number=before.number + 1, oldest=max(before.oldest, age))
+        return found
+
+    def watch(self, job: str | None = None) -> AbstractAsyncContextManager[AsyncIterator[Record]]:
+        """Follow the records of what ends or did not run, of all jobs or of one, from when the context is entered."""
+        return self._backend.history.follow(None if job is None else job_id(job))
 
     async def cancel_execution(self, job: str, execution: str, *, reason: str | None = None) -> ExecutionHandle:
         """Ask an execution to end; await the handle for its end.

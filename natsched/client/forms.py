@@ -13,6 +13,7 @@ from natsched.core.documents import encode_job, encode_record
 from natsched.core.executions import Record
 from natsched.core.specs import OPTIONS
 from natsched.core.upcoming import Upcoming
+from natsched.protocol.leases import Living
 
 
 def job_form(view: JobView) -> dict[str, Any]:
@@ -46,6 +47,19 @@ def record_form(record: Record) -> dict[str, Any]:
     stored = json.loads(encode_record(record))
     named = {field.name: stored.get(field.name) for field in fields(record)}
     return {**named, "lag": record.lag, "duration": record.duration}
+
+
+def replica_form(one: Living) -> dict[str, Any]:
+    """Return a replica that lives."""
+    return {
+        "replica": one.name,
+        "lease": one.lease,
+        "primary": one.is_primary,
+        "queues": dict(one.queues),
+        "running": dict(one.running),
+        "natsched": one.natsched,
+        "tzdata": one.tzdata,
+    }
 
 
 def upcoming_form(one: Upcoming) -> dict[str, Any]:

@@ -40,11 +40,12 @@ from natsched.daemon.agenda import Agenda, Held
 from natsched.daemon.claiming import Claimer
 from natsched.daemon.events import HandedBack, HintDropped, Observer, Quarantined
 from natsched.daemon.keeping import Keeper
-from natsched.daemon.leasing import Leaseholder, is_alive, primary, serving
+from natsched.daemon.leasing import Leaseholder
 from natsched.daemon.settling import Settler
 from natsched.errors import BackendError, Unavailable
 from natsched.logs import get_logger
 from natsched.ports import Backend
+from natsched.protocol.leases import is_alive, primary, serving
 
 _OUTAGE_PAUSE: Final = timedelta(seconds=1)
 

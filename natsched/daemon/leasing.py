@@ -22,9 +22,6 @@ from natsched.logs import get_logger
 from natsched.ports import Lock, Locks
 from natsched.protocol.telling import LEASES
 
-PRIMARY: Final = "reconciler"
-"""The lock that one replica holds; its value is that replica's lease."""
-
 _RENEW_AT: Final = 0.3
 _SHORTEST_PAUSE: Final = 0.1
 
@@ -41,7 +38,7 @@ class Leaseholder:
         *,
         replica: str,
         ttl: timedelta,
-        about: dict[str, object],
+        about: Callable[[], Mapping[str, object]],
         random: Callable[[], int],
     ) -> None:
         self._locks = locks
@@ -156,45 +153,4 @@ class Leaseholder:
         return True
 
     def _value(self) -> bytes:
-        return json.dumps(self._about).encode()
-
-
-async def living(locks: Locks) -> frozenset[LeaseId]:
-    """Return the leases that live, as far as whoever answers knows."""
-    return frozenset(LeaseId(key) for key in await locks.list(LEASES))
-
-
-async def serving(locks: Locks, queue: str) -> frozenset[LeaseId]:
-    """Return the leases of replicas that serve a queue, as far as whoever answers knows."""
-    found = set()
-    for key, value in (await locks.list(LEASES)).items():
-        try:
-            if queue in json.loads(value)["queues"]:
-                found.add(LeaseId(key))
-        except (ValueError, KeyError, TypeError):
-            continue
-    return frozenset(found)
-
-
-async def primary(locks: Locks) -> LeaseId | None:
-    """Return the lease of the replica that reconciles: of all replicas one, for as long as it lives."""
-    found = await locks.get(PRIMARY)
-    return None if found is None else LeaseId(found[0].decode())
-
-
-async def zone_data(locks: Locks) -> Mapping[str, tuple[str, ...]]:
-    """Return the versions of the zone data that living replicas work with, and which replicas have each."""
-    found: dict[str, tuple[str, ...]] = {}
-    for value in (await locks.list(LEASES)).values():
-        try:
-            about = json.loads(value)
-            tzdata, replica = str(about["tzdata"]), str(about["replica"])
-        except (ValueError, KeyError, TypeError):
-            continue
-        found[tzdata] = (*found.get(tzdata, ()), replica)
-    return found
-
-
-async def is_alive(locks: Locks, lease: LeaseId) -> bool:
-    """Ask the leader whether a lease lives."""
-    return await locks.get(lease) is not None
+        return json.dumps(self._about()).encode()

@@ -31,13 +31,14 @@ from natsched.core.sweeping import (
     untold,
 )
 from natsched.daemon.events import Observer, Quarantined, Repaired, Swept, ZonesDiffer
-from natsched.daemon.leasing import PRIMARY, Leaseholder, living, zone_data
+from natsched.daemon.leasing import Leaseholder
 from natsched.daemon.options import ReplicaOptions
 from natsched.errors import BackendError, Conflict, LockLost
 from natsched.logs import get_logger
 from natsched.ports import Backend, Lock
 from natsched.protocol.chaining import Chains
 from natsched.protocol.hinting import Hinter
+from natsched.protocol.leases import PRIMARY, living, zone_data
 from natsched.protocol.telling import LEASES, tell
 from natsched.turns import in_turns
 

@@ -49,7 +49,7 @@ class Services:
             clock,
             replica=options.name,
             ttl=options.lease_ttl,
-            about=_about(options),
+            about=lambda: _about(options, self.claimer),
             random=random,
         )
         self.reconciler = Reconciler(backend, clock, options, lease, chains, observe)
@@ -82,10 +82,12 @@ class Services:
         yield "deliver notices", self.courier.run
 
 
-def _about(options: ReplicaOptions) -> dict[str, object]:
+def _about(options: ReplicaOptions, claimer: Claimer) -> dict[str, object]:
+    """Return what a replica's lease says of it."""
     return {
         "replica": options.name,
         "queues": dict(options.queues),
+        "running": {name: places.taken for name, places in claimer.places().items()},
         "natsched": version("natsched"),
         "tzdata": tzdata_version(),
     }

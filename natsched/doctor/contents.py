@@ -1,6 +1,5 @@
 """What natsched keeps: documents, schedules, deliveries, records, leases; compared as the reconciler does."""
 
-import json
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
@@ -10,10 +9,10 @@ from typing import Final
 from natsched.core.hints import Pending
 from natsched.core.jobs import Job, JobId, Stored, Unreadable
 from natsched.core.sweeping import Delete, Rehint, Sight, inspect, inspect_schedule
-from natsched.daemon.leasing import living, primary, zone_data
 from natsched.doctor.findings import Finding, ok, problem, warning
 from natsched.doctor.patient import Patient
-from natsched.protocol.telling import LEASES
+from natsched.protocol.leases import living
+from natsched.protocol.leases import replicas as replicas_of
 
 _CHUNK: Final = 256
 _RECORDS: Final = 10_000
@@ -23,28 +22,19 @@ _SHOWN: Final = 3
 
 async def replicas(patient: Patient) -> AsyncIterator[Finding]:
     """See who is up, and what they agree on."""
-    locks = patient.backend.locks
-    names, queues = [], set[str]()
-    for lease, value in (await locks.list(LEASES)).items():
-        try:
-            about = json.loads(value)
-            names.append(str(about["replica"]))
-            queues |= set(about["queues"])
-        except (ValueError, KeyError, TypeError):
-            names.append(lease)
-    if not names:
+    found = await replicas_of(patient.backend.locks)
+    if not found:
         yield problem("replicas", "no replica is up: nothing runs", "start one: `natsched serve --app ...`")
         return
-    first = await primary(locks)
-    leader = first.split(".")[1] if first and first.count(".") > 1 else None
-    text = f"{len(names)} up ({', '.join(sorted(names))}), serving {', '.join(sorted(queues))}"
+    queues = {queue for one in found for queue in one.queues}
+    text = f"{len(found)} up ({', '.join(one.name for one in found)}), serving {', '.join(sorted(queues))}"
+    leader = next((one.name for one in found if one.is_primary), None)
     if leader is None:
-        yield warning(
-            "replicas", f"{text}; none reconciles", "look again in 10 s, and at the replicas' logs if it stays"
-        )
+        cure = "look again in 10 s; if it stays, at the replicas' logs"
+        yield warning("replicas", f"{text}; none reconciles", cure)
     else:
         yield ok("replicas", f"{text}; {leader} reconciles")
-    zones = await zone_data(locks)
+    zones = {one.tzdata: [who.name for who in found if who.tzdata == one.tzdata] for one in found}
     if len(zones) > 1:
         words = "; ".join(f"{version} on {', '.join(sorted(set(who)))}" for version, who in sorted(zones.items()))
         yield warning("zone data", words, "install one version of tzdata everywhere: they may disagree on instants")

@@ -16,7 +16,7 @@ _VERBS = [
     ["job", "pause"], ["job", "resume"], ["job", "trigger"], ["job", "backfill"], ["execution", "list"],
     ["execution", "show"], ["execution", "retry"], ["execution", "cancel"], ["execution", "pause"],
     ["execution", "resume"], ["config", "check"], ["config", "show"], ["config", "reference"], ["schema", "job"],
-    ["schema", "record"], ["doctor"], ["version"], ["job"], [],
+    ["schema", "record"], ["doctor"], ["top"], ["version"], ["job"], [],
 ]  # fmt: skip
 _FLAGS = [
     "--json", "--debug", "--config", "--server", "--set", "--limit", "--all", "--yes", "--until", "--payload",
@@ -25,7 +25,7 @@ _FLAGS = [
     "--end-at", "--fixed-delay", "--skipped", "--repeated", "--tolerance", "--catch-up-limit", "--max-crashes",
     "--retry", "--max-concurrency", "--auto-pause-after", "--status", "--since", "--dead", "--reason", "--webhook",
     "--concurrency-key", "--scope", "--primary-only", "--priority", "--after", "--on", "--unique-key", "--unique-for",
-    "--from", "--to", "--dry-run", "--deadline", "--catch-up-window", "--monitoring", "--help", "--",
+    "--from", "--to", "--dry-run", "--deadline", "--catch-up-window", "--monitoring", "--once", "--help", "--",
 ]  # fmt: skip
 _VALUES = [
     "a.b", "10s", "100ms", "@daily", "0 3 * * *", "H H * * *", "2026-12-01T08:00:00Z", "UTC", "allow", "3", "-1", "0",
@@ -68,4 +68,9 @@ def test_every_command_is_fuzzed_and_takes_the_common_flags() -> None:
         for one in below.values() if below else [command]:
             options = {option for parameter in one.params for option in parameter.opts}
             assert {"--json", "--debug"} <= options, one.name
-    assert names - {tuple(verb) for verb in _VERBS} == {("serve",), ("dev",), ("config", "init")}
+    assert names - {tuple(verb) for verb in _VERBS} == {
+        ("serve",),
+        ("dev",),
+        ("config", "init"),
+        ("execution", "watch"),  # it goes on until it is told to stop
+    }

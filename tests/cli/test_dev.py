@@ -97,6 +97,23 @@ def test_a_second_terminal_sees_and_changes_the_jobs(tmp_path: Path) -> None:
 
 
 @pytest.mark.nats
+def test_a_second_terminal_watches(tmp_path: Path) -> None:
+    with _dev(tmp_path) as (process, url):
+        lines = finished(tmp_path, "execution", "watch", "samples.hello", "--limit", "2", "--server", url).out
+        top = json.loads(finished(tmp_path, "top", "--json", "--server", url).out)
+        screen = finished(tmp_path, "top", "--server", url).out
+        well = finished(tmp_path, "doctor", "--json", "--server", url)
+        process.end(signal.SIGINT)
+    assert [line.split()[2:5] for line in lines.splitlines() if "samples.hello" in line and " ok " in line], lines
+    assert len(lines.splitlines()) == 2
+    (replica,) = top["replicas"]
+    assert (replica["queues"], top["jobs"]["total"]) == ({"default": 1000}, 4)
+    assert top["last_minute"]["runs"] >= 1
+    assert "samples.hello" in screen
+    assert json.loads(well.out)["ok"], well.out
+
+
+@pytest.mark.nats
 def test_serve_on_a_real_server_runs_what_a_second_terminal_asks_for(tmp_path: Path) -> None:
     (tmp_path / "app_real.py").write_text(
         "from natsched import Registry\nregistry = Registry()\n"
