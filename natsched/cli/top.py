@@ -13,7 +13,7 @@ from natsched.cli.asking import ask
 from natsched.cli.flags import Where
 from natsched.cli.output import Output, console
 from natsched.client.client import Client
-from natsched.client.forms import record_form, replica_form
+from natsched.client.forms import backlog_form, record_form, replica_form
 from natsched.clock import SystemClock
 from natsched.core.executions import FAILED_FOR_GOOD, ExecutionStatus, Record
 
@@ -53,7 +53,7 @@ class Picture:
         recent = self.last_minute()
         return {
             "replicas": [replica_form(one) for one in self.replicas],
-            "queues": {name: {"due": one.number, "oldest": one.oldest} for name, one in self.backlog.items()},
+            "queues": {name: backlog_form(one) for name, one in self.backlog.items()},
             "jobs": {"total": self.jobs, **self.states},
             "running": [record_form(one) for one in self.running],
             "last_minute": counts(recent),

@@ -8,7 +8,7 @@ from dataclasses import fields
 from datetime import UTC
 from typing import Any
 
-from natsched.client.views import JobView
+from natsched.client.views import Backlog, JobView
 from natsched.core.documents import encode_job, encode_record
 from natsched.core.executions import Record
 from natsched.core.specs import OPTIONS
@@ -60,6 +60,11 @@ def replica_form(one: Living) -> dict[str, Any]:
         "natsched": one.natsched,
         "tzdata": one.tzdata,
     }
+
+
+def backlog_form(one: Backlog) -> dict[str, Any]:
+    """Return what waits in a queue; `oldest` is seconds since the first of it was to start."""
+    return {"number": one.number, "oldest": one.oldest}
 
 
 def upcoming_form(one: Upcoming) -> dict[str, Any]:

@@ -58,13 +58,14 @@ def _of_jobs(known: Mapping[str, Any]) -> dict[str, Any]:
         "generation": _NUMBER,
         **{name: _nullable(spec[name]) for name in OPTIONS},
     }
+    upcoming = {"due": _INSTANT, "local": _INSTANT, "start": _INSTANT, "note": _nullable(_TEXT)}
     return {
         "Job": _object(**job),
         "WholeJob": _object(**job, document=_ref("JobDocument")),
         "JobPage": _object(jobs=_list(_ref("Job")), next=_nullable(_TEXT)),
         "EnsuredJob": _object(outcome={"enum": [outcome.value for outcome in Ensured]}, job=_ref("Job")),
         "Ensured": _object(created=_NUMBER, updated=_NUMBER, unchanged=_NUMBER),
-        "Upcoming": _object(job=_TEXT, due=_list(_INSTANT)),
+        "Upcoming": _object(job=_TEXT, runs=_list(_object(**upcoming))),
     }
 
 
@@ -84,9 +85,20 @@ def _of_executions(known: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of_replicas() -> dict[str, Any]:
-    replica = _object(replica=_TEXT, lease=_TEXT, primary={"type": "boolean"})
+    numbers = {"type": "object", "additionalProperties": _NUMBER}
+    replica = {
+        "replica": _TEXT,
+        "lease": _TEXT,
+        "primary": {"type": "boolean"},
+        "queues": numbers,
+        "running": numbers,
+        "natsched": _nullable(_TEXT),
+        "tzdata": _nullable(_TEXT),
+    }
+    waiting = _object(number=_NUMBER, oldest={"type": "number"})
     return {
-        "Replicas": _object(replicas=_list({**replica, "additionalProperties": True})),
+        "Replicas": _object(replicas=_list(_object(**replica))),
+        "Backlog": _object(queues={"type": "object", "additionalProperties": waiting}),
         "Versions": {"type": "object", "additionalProperties": _TEXT},
     }
 

@@ -69,17 +69,17 @@ async def test_a_job_pauses_and_goes_on(web: Web) -> None:
     )
     assert (await web.post("/jobs/a/resume"))["state"] == "active"
     assert (await web.post("/jobs/a/pause"))["paused_until"] is None
-    assert (await web.get("/jobs/a/upcoming"))["due"] == []
+    assert (await web.get("/jobs/a/upcoming"))["runs"] == []
 
 
 @in_a_web
 async def test_the_next_instants_are_told(web: Web) -> None:
     await web.put("/jobs/a", {**_MINUTE, "max_runs": 3})
     upcoming = await web.get("/jobs/a/upcoming", limit=5)
-    assert (await web.get("/jobs/a"))["next_run"] == upcoming["due"][0]
-    assert len(upcoming["due"]) == 3
+    assert (await web.get("/jobs/a"))["next_run"] == upcoming["runs"][0]["start"]
+    assert len(upcoming["runs"]) == 3
     await web.put("/jobs/b", _MINUTE)
-    assert len((await web.get("/jobs/b/upcoming", limit=5))["due"]) == 5
+    assert len((await web.get("/jobs/b/upcoming", limit=5))["runs"]) == 5
 
 
 @in_a_web

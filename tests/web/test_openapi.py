@@ -15,6 +15,8 @@ _ELSEWHERE = {
     "iter_jobs": "listJobs",
     "execution": "getExecution",
     "executions": "listExecutions",
+    "replicas": "listReplicas",
+    "backlog": "getBacklog",
 }
 
 
@@ -37,9 +39,9 @@ async def test_every_route_is_described_and_nothing_else(web: Web) -> None:
 
 def test_every_operation_of_the_client_is_one_of_the_api() -> None:
     public = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
-    names = {_ELSEWHERE.get(name) or _camel(name) for name in public}
+    names = {_ELSEWHERE.get(name) or _camel(name) for name in public - {"watch"}}  # which is /api/v1/events
     assert names <= {operation.name for operation in OPERATIONS}
-    assert {operation.name for operation in OPERATIONS} - names == {"listReplicas", "getVersion"}
+    assert {operation.name for operation in OPERATIONS} - names == {"getVersion"}
 
 
 @in_a_web
