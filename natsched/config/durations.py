@@ -6,7 +6,7 @@ from datetime import timedelta
 from fractions import Fraction
 from typing import Annotated
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 CURE = 'write it like "30s", "1h30m" or "100ms", or as a number of seconds'
 
@@ -98,4 +98,14 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": f"^\\s*(?:{_WHOLE.pattern})\\s*$"},
+            ],
+            "description": f"A duration: {CURE}.",
+        },
+        mode="validation",
+    ),
 ]
