@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from natsched.cli import execution, job, schema, settings
+from natsched.cli.apply import apply, export, importing
 from natsched.cli.dev import dev
 from natsched.cli.failing import EXIT_CODES, INTERRUPTED, report
 from natsched.cli.flags import Flags, Where
@@ -24,6 +25,9 @@ app: Final = typer.Typer(
 )
 command(app, "serve")(serve)
 command(app, "dev")(dev)
+command(app, "apply")(apply)
+command(app, "export")(export)
+app.add_typer(importing, name="import")
 app.add_typer(job.app, name="job")
 app.add_typer(execution.app, name="execution")
 app.add_typer(settings.app, name="config")

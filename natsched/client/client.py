@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final, Unpack
 
 from pydantic import JsonValue
@@ -11,6 +12,8 @@ from natsched.client.handle import ExecutionHandle
 from natsched.client.records import Question, find, statuses_of
 from natsched.client.views import JobPage, JobView, view
 from natsched.clock import Clock
+from natsched.config import FileOfJobs, load_file
+from natsched.core.applying import Outline
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.core.ids import job_id
 from natsched.core.jobs import Job, Stored
@@ -19,6 +22,7 @@ from natsched.core.specs import JobOptions
 from natsched.errors import InvalidJob, JobNotFound
 from natsched.logs import get_logger
 from natsched.ports import Backend
+from natsched.protocol.applying import Applied, Applier
 from natsched.protocol.operations import Ensured, Operations
 
 _CHUNK: Final = 256
@@ -36,6 +40,7 @@ class Client:
         self._backend = backend
         self._operations = operations
         self._clock = clock
+        self._applier = Applier(backend, operations)
 
     async def ensure_job(self, id: str, schedule: Schedule, **options: Unpack[JobOptions]) -> Ensured:  # noqa: A002
         """See that the job exists as given: create it, update it, or find it unchanged.
@@ -70,6 +75,19 @@ class Client:
         document. `progress(done, total)` is called after each; `total` is None if it cannot be known.
         """
         return await BulkEnsure(self._operations, jobs, progress).run()
+
+    async def plan_files(self, *files: Path | FileOfJobs, prune: bool = False, take_over: bool = False) -> Outline:
+        """Lay out what files of jobs would create, change and, with `prune`, remove; nothing is written.
+
+        A job of another owner raises `JobOwned`, unless it is taken over. Only what the `owner` of a file has is
+        pruned.
+        """
+        loaded = [load_file(file) if isinstance(file, Path) else file for file in files]
+        return await self._applier.outline(loaded, prune=prune, take_over=take_over)
+
+    async def apply_plan(self, outline: Outline) -> Applied:
+        """Do what was laid out. A job whose definition was changed meanwhile is left, and `changed` says so."""
+        return await self._applier.apply(outline)
 
     async def get_job(self, id: str) -> JobView:  # noqa: A002
         """Return the job, or raise `JobNotFound`."""

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -96,6 +96,20 @@ class Targets(Section):
     shell: Shell = Shell()
 
 
+class Jobs(Section):
+    """Files of jobs that a replica applies when it starts."""
+
+    files: Annotated[tuple[ExistingFile, ...], BeforeValidator(listed)] = ()
+    prune: bool = False
+
+
+class Plugins(Section):
+    """Installed packages that bring handlers and jobs, by the entry points `natsched.jobs`."""
+
+    enabled: bool = True
+    only: Annotated[tuple[Text, ...], BeforeValidator(listed)] = ()
+
+
 class Replica(Section):
     """This process; without a name it is called after the host."""
 
@@ -124,6 +138,8 @@ class Settings(BaseSettings):
     history: History = History()
     targets: Targets = Targets()
     webhooks: Webhooks = Webhooks()
+    jobs: Jobs = Jobs()
+    plugins: Plugins = Plugins()
     replica: Replica = Replica()
     logs: Logs = Logs()
 

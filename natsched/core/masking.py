@@ -25,12 +25,12 @@ def shown(path: tuple[str, ...], value: object) -> object:
     """
     if value is None or path in _NAMES or (isinstance(value, str) and _is_reference(value)):
         return value
-    if path[:2] in _GUARDED or any(_TELLING.search(part) for part in path):
-        return MASK
     if isinstance(value, dict):
         return {name: shown((*path, str(name)), inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [shown(path, inner) for inner in value]
+    if path[:2] in _GUARDED or any(_TELLING.search(part) for part in path):
+        return MASK
     if isinstance(value, str) and path[-1] == "url":
         return shown_url(value)
     return value

@@ -1,16 +1,18 @@
 """Applying files of jobs: read what there is, lay out what differs, and do just that."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 import anyio
 
+from natsched.config import FileOfJobs
 from natsched.core.applying import Creation, Outline, Update, Wanted, outline, upstream_of
 from natsched.core.chains import After, in_order
 from natsched.core.jobs import Job, JobId, Unreadable
-from natsched.errors import DocumentError, JobChanged, JobNotFound
+from natsched.core.specs import JobOptions
+from natsched.errors import DocumentError, InvalidJob, JobChanged, JobNotFound
 from natsched.ports import Backend
 from natsched.protocol.operations import Ensured, Operations
 
@@ -36,10 +38,10 @@ class Applier:
         self._backend = backend
         self._operations = operations
 
-    async def outline(
-        self, wanted: Sequence[Wanted], *, prune: Iterable[str] = (), take_over: bool = False
-    ) -> Outline:
-        """Lay out what is to be done; of the owners to `prune` what is not wanted is removed."""
+    async def outline(self, files: Sequence[FileOfJobs], *, prune: bool = False, take_over: bool = False) -> Outline:
+        """Lay out what is to be done; with `prune` what the files' owners have and no file names is removed."""
+        owners = frozenset(map(_owner, files)) if prune else frozenset[str]()
+        wanted = [self._wanted(file, job) for file in files for job in file.jobs]
         there: dict[JobId, Job] = {}
 
         async def look(job: JobId) -> None:
@@ -50,7 +52,6 @@ class Applier:
                 there[job] = stored.job
 
         await _each({one.id for one in wanted} | upstream_of(wanted), look)
-        owners = frozenset(prune)
         owned = [job async for job in self._owned(owners)] if owners else []
         return outline(wanted, there, owned, take_over=take_over)
 
@@ -94,11 +95,25 @@ class Applier:
             changed=tuple(changed),
         )
 
+    def _wanted(self, file: FileOfJobs, job: Mapping[str, Any]) -> Wanted:
+        options = {name: value for name, value in job.items() if name not in ("id", "schedule")}
+        spec = self._operations.spec(job["schedule"], cast("JobOptions", options))
+        return Wanted(id=job["id"], spec=spec, source=str(file.path))
+
     async def _owned(self, owners: frozenset[str]) -> AsyncIterator[Job]:
         async for chunk in self._backend.jobs.scan():
             for stored in chunk:
                 if isinstance(stored.job, Job) and stored.job.spec.owner in owners:
                     yield stored.job
+
+
+def _owner(file: FileOfJobs) -> str:
+    if file.owner is None:
+        raise InvalidJob(
+            f'{file.path} names none, so nothing is its own to be pruned: write owner = "name" at its top',
+            field="owner",
+        )
+    return file.owner
 
 
 @contextmanager
