@@ -40,6 +40,14 @@ def version(flags: Flags) -> None:
     show_version(flags)
 
 
+@command(app, "plugins")
+def plugins(where: Where) -> None:
+    """List the installed plugins that a replica would load, with their handlers and jobs."""
+    from natsched.cli.plugins import show_plugins
+
+    show_plugins(where)
+
+
 def _root(
     context: typer.Context,
     where: Where,

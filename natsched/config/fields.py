@@ -1,5 +1,6 @@
 """The kinds of values that settings are made of; each error says how to write the value instead."""
 
+import json
 import re
 from pathlib import Path
 from typing import Annotated
@@ -45,6 +46,18 @@ def _app(value: str) -> str:
     if not _APP.fullmatch(value):
         raise ValueError('write it as package.module:registry, such as "billing.jobs:registry"')
     return value
+
+
+def listed(value: object) -> object:
+    """Take a list, or as text (from the environment) a comma list or a JSON array."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("["):
+        return [item for item in value.split(",") if item.strip()]
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ValueError('is no JSON array: write ["a", "b"], or a comma list') from None
 
 
 def _no_boolean(value: object) -> object:

@@ -9,7 +9,18 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from natsched.config.connection import Nats
 from natsched.config.durations import Duration, lasting
-from natsched.config.fields import App, Count, Key, Name, ReplicationFactor, Section, Text, Tokens
+from natsched.config.fields import (
+    App,
+    Count,
+    ExistingFile,
+    Key,
+    Name,
+    ReplicationFactor,
+    Section,
+    Text,
+    Tokens,
+    listed,
+)
 from natsched.config.webhooks import Webhooks
 
 BUCKETS = ("job_bucket", "exec_bucket", "lock_bucket")

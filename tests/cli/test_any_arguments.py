@@ -17,7 +17,7 @@ _VERBS = [
     ["execution", "retry"], ["execution", "cancel"], ["execution", "pause"], ["execution", "resume"],
     ["config", "check"], ["config", "show"], ["config", "reference"], ["schema", "job"],
     ["schema", "record"], ["schema", "jobs"], ["version"], ["job"], [], ["apply"], ["export"],
-    ["import", "crontab"],
+    ["import", "crontab"], ["plugins"],
 ]  # fmt: skip
 _FLAGS = [
     "--json", "--debug", "--config", "--server", "--set", "--limit", "--all", "--yes", "--until", "--payload",

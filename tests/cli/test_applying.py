@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 import typer
+
 from natsched.memory import MemoryBackend
 from tests.cli.running import Cli
 
