@@ -54,6 +54,30 @@ def export(
     write(where, prefix, out)
 
 
+def backup(
+    where: Where,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.", show_default=False)],
+) -> None:
+    """Write all jobs, with what is of them, and all records to one file (gzip of JSON lines)."""
+    from natsched.cli.keeping import backup as write
+
+    write(where, file)
+
+
+def restore(
+    where: Where,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What backup wrote.", show_default=False)],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Give jobs that are there the definitions of the backup.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would come back.")] = False,
+) -> None:
+    """Bring back what a backup has; refused (5) if a job of it is there."""
+    from natsched.cli.keeping import restore as read
+
+    read(where, file, overwrite=overwrite, dry_run=dry_run)
+
+
 @command(importing, "crontab")
 def crontab(
     where: Where,

@@ -105,8 +105,9 @@ def write_text(path: Path, text: str) -> None:
     """Write a file; InvalidJob if it cannot be written."""
     try:
         path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise InvalidJob(f"{path} cannot be written: {error.strerror}", field="--output") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidJob(f"{path} cannot be written: {reason}", field="--output") from None
 
 
 def _form(laid_out: Outline, applied: Applied | None) -> Mapping[str, Any]:

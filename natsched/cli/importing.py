@@ -66,10 +66,11 @@ def _read(file: Path) -> str:
     try:
         data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         return data.decode("utf-8")
-    except OSError as error:
-        raise InvalidJob(f"{file} cannot be read: {error.strerror}", field="FILE") from None
     except UnicodeDecodeError:
         raise InvalidJob(f"{file} is no UTF-8 text", field="FILE") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidJob(f"{file} cannot be read: {reason}", field="FILE") from None
 
 
 def _check(name: str, field: str) -> None:

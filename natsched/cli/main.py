@@ -7,7 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from natsched.cli import execution, job, schema, settings
-from natsched.cli.apply import apply, export, importing
+from natsched.cli.apply import apply, backup, export, importing, restore
 from natsched.cli.dev import dev
 from natsched.cli.failing import EXIT_CODES, INTERRUPTED, report
 from natsched.cli.flags import Flags, Where
@@ -27,6 +27,8 @@ command(app, "serve")(serve)
 command(app, "dev")(dev)
 command(app, "apply")(apply)
 command(app, "export")(export)
+command(app, "backup")(backup)
+command(app, "restore")(restore)
 app.add_typer(importing, name="import")
 app.add_typer(job.app, name="job")
 app.add_typer(execution.app, name="execution")

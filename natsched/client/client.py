@@ -7,6 +7,7 @@ from typing import Final, Unpack
 
 from pydantic import JsonValue
 
+from natsched.client.backup import BackedUp, RestoreResult, back_up, restore
 from natsched.client.bulk import BulkEnsure, BulkResult, Item, Progress
 from natsched.client.handle import ExecutionHandle
 from natsched.client.records import Question, find, statuses_of
@@ -88,6 +89,19 @@ class Client:
     async def apply_plan(self, outline: Outline) -> Applied:
         """Do what was laid out. A job whose definition was changed meanwhile is left, and `changed` says so."""
         return await self._applier.apply(outline)
+
+    async def backup(self, path: Path) -> BackedUp:
+        """Write all jobs, with what is of them, and all records to a file; not locks, keys and data of runs."""
+        return await back_up(self._backend, self._clock.now(), path)
+
+    async def restore(self, path: Path, *, overwrite: bool = False, dry_run: bool = False) -> RestoreResult:
+        """Bring back what a backup has; `JobExists`, and nothing written, if a job of it is there.
+
+        With `overwrite` those that are there get the definition of the backup and keep what is: runs, counts, a
+        pause. The others come back as they were, but for what records show to have ended since; what else fell due
+        since is made up for by their catch-up policies.
+        """
+        return await restore(self._backend, self._operations, path, overwrite=overwrite, dry_run=dry_run)
 
     async def get_job(self, id: str) -> JobView:  # noqa: A002
         """Return the job, or raise `JobNotFound`."""

@@ -17,6 +17,7 @@ from natsched.protocol.chaining import Chains
 from natsched.protocol.changing import Changer, Settings
 from natsched.protocol.executions import ExecutionOperations
 from natsched.protocol.reading import existing, readable
+from natsched.protocol.restoring import Restorer
 from natsched.protocol.uniqueness import unique
 
 Check: TypeAlias = Callable[[Job | None], None]
@@ -40,6 +41,7 @@ class Operations:
         self._changer = Changer(backend, clock, settings)
         self._hinter = self._changer.hinter
         self.executions: Final = ExecutionOperations(self._changer, random)
+        self.restoring: Final = Restorer(self._changer)
         self.chains: Final = Chains(
             backend,
             clock,

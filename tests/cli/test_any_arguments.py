@@ -17,7 +17,7 @@ _VERBS = [
     ["execution", "retry"], ["execution", "cancel"], ["execution", "pause"], ["execution", "resume"],
     ["config", "check"], ["config", "show"], ["config", "reference"], ["schema", "job"],
     ["schema", "record"], ["schema", "jobs"], ["version"], ["job"], [], ["apply"], ["export"],
-    ["import", "crontab"], ["plugins"],
+    ["import", "crontab"], ["plugins"], ["backup"], ["restore"],
 ]  # fmt: skip
 _FLAGS = [
     "--json", "--debug", "--config", "--server", "--set", "--limit", "--all", "--yes", "--until", "--payload",
@@ -27,7 +27,7 @@ _FLAGS = [
     "--retry", "--max-concurrency", "--auto-pause-after", "--status", "--since", "--dead", "--reason", "--webhook",
     "--concurrency-key", "--scope", "--primary-only", "--priority", "--after", "--on", "--unique-key", "--unique-for",
     "--from", "--to", "--dry-run", "--deadline", "--catch-up-window", "--help", "--",
-    "--prune", "--take-over", "--detailed-exitcode", "--output", "--system", "--prefix", "--owner",
+    "--prune", "--take-over", "--detailed-exitcode", "--output", "--system", "--overwrite", "--prefix", "--owner",
 ]  # fmt: skip
 _VALUES = [
     "a.b", "10s", "100ms", "@daily", "0 3 * * *", "H H * * *", "2026-12-01T08:00:00Z", "UTC", "allow", "3", "-1", "0",
