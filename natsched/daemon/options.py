@@ -26,7 +26,8 @@ class ReplicaOptions:
 
     `queues`: how many executions of each queue run here at once. `prefetch`: how many hints of each queue are
     held here at once. `spill_after`: how long a due run waits for a free slot before another replica may
-    have it. `files`: jobs that it applies when it starts, with `prune` also by removing what is no more in them.
+    have it. `reconciler_ttl`: that of the reconciler's lock. `sample_every`: how often the server's time is asked.
+    `files`: jobs that it applies when it starts, with `prune` also by removing what is no more in them.
     """
 
     name: str
@@ -39,6 +40,8 @@ class ReplicaOptions:
     shutdown_grace: timedelta = timedelta(seconds=30)
     reconciler_interval: timedelta = timedelta(seconds=30)
     reconciler_grace: timedelta = timedelta(seconds=30)
+    reconciler_ttl: timedelta = timedelta(seconds=5)
+    sample_every: timedelta = timedelta(seconds=5)
     completed_retention: timedelta = timedelta(days=1)
     history_retention: timedelta = timedelta(days=7)
     failures_retention: timedelta = timedelta(days=30)
