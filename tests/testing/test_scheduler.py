@@ -126,7 +126,6 @@ def test_the_plugin_gives_the_scheduler_to_a_test_of_a_user(pytester: pytest.Pyt
     pytester.makepyfile(
         """
         from datetime import UTC, datetime, timedelta
-from pathlib import Path
         import pytest
 
         START = datetime(2030, 1, 1, tzinfo=UTC)
