@@ -8,6 +8,7 @@ goes by the records.
 import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -134,10 +135,10 @@ def _values(path: Path) -> Iterator[datetime | Job | Record | Mapping[str, Any]]
         with _opened(path) as file:
             for number, line in enumerate(file, start=1):
                 yield _value(line, number)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise DocumentError(f"{path} cannot be read: {reason}", field=str(path)) from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise DocumentError(f"{path} is no backup: {error}", field=str(path)) from error
     except DocumentError as error:
         raise DocumentError(f"{path}, line {number}: {error.message}", field=str(path)) from error

@@ -1,6 +1,7 @@
 """All settings with their defaults; `config/natsched.toml` says in plain words what each one does."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -12,7 +13,6 @@ from natsched.config.durations import Duration, lasting
 from natsched.config.fields import (
     App,
     Count,
-    ExistingFile,
     Key,
     Name,
     ReplicationFactor,
@@ -110,7 +110,7 @@ class Targets(Section):
 class Jobs(Section):
     """Files of jobs that a replica applies when it starts."""
 
-    files: Annotated[tuple[ExistingFile, ...], BeforeValidator(listed)] = ()
+    files: Annotated[tuple[Path, ...], BeforeValidator(listed)] = ()
     prune: bool = False
 
 

@@ -21,7 +21,7 @@ log = get_logger(__name__)
 
 def load_files(paths: Iterable[Path], registry: Registry) -> Sequence[FileOfJobs]:
     """Load files of jobs; ConfigError names the file, the job and the key that are wrong."""
-    files = [load_file(path) for path in paths]
+    files = [load_file(path.expanduser()) for path in paths]
     declared = {job.id for job in registry.declared()}
     for file in files:
         for job in file.jobs:

@@ -35,7 +35,7 @@ class Restorer:
         Return the executions that are not brought back because a replica that is alive may run them still.
         """
 
-        async def once() -> Sequence[ExecutionId]:
+        async def once() -> tuple[Stored, Sequence[ExecutionId]]:
             stored = await self._backend.jobs.read(job.id)
             if stored.job is not None:
                 raise JobExists(f"a job {job.id} exists", job=job.id)
@@ -45,10 +45,11 @@ class Restorer:
                 revision = await self._changer.write(found.job, expected=stored.revision)
             except Conflict:
                 raise JobExists(f"a job {job.id} was created meanwhile", job=job.id) from None
-            await self._hint(Stored(id=job.id, job=found.job, revision=revision))
-            return found.left
+            return Stored(id=job.id, job=found.job, revision=revision), found.left
 
-        return await self._changer.in_budget(once)
+        written, left = await self._changer.in_budget(once)
+        await self._changer.in_budget(lambda: self._hint(written))
+        return left
 
     async def _alive(self, job: Job) -> frozenset[LeaseId | None]:
         leases = {entry.lease for entry in job.status.running.values() if entry.lease is not None}

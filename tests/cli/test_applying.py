@@ -56,6 +56,7 @@ def test_a_file_is_shown_applied_and_then_as_it_should_be(cli: Cli, file: Path) 
     assert cli.ok("apply", str(file), "--yes").out == f"{shown}3 created, 0 updated, 0 removed\n"
     assert cli.ok("apply", str(file), "--yes").out == "0 to create, 0 to change, 0 to remove, 3 unchanged\n"
     assert cli.json("job", "show", "billing.daily")["owner"] == "billing"
+    assert "owner" in cli.ok("job", "show", "billing.daily").out
 
 
 def test_changes_are_shown_field_by_field_and_secrets_are_not(cli: Cli, file: Path) -> None:

@@ -244,6 +244,8 @@ def test_a_damaged_file_is_refused_before_anything_is_written(tmp_path: Path) ->
             "other": b'{"kind": "x", "v": 1}\n',
             "newer": b"".join([lines[0].replace(b'"v": 1', b'"v": 2'), *lines[1:]]),
             "nothing": b"",
+            "torn": whole[:60] + b"\0" * 8 + whole[68:],
+            "a list": lines[0] + b"[]\n",
             "no JSON": b"hello",
             "bad job": b"".join([lines[0], lines[1].replace(b'"uid"', b'"uidd"'), *lines[2:]]),
         }
