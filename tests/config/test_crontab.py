@@ -2,6 +2,8 @@
 
 import subprocess
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from itertools import takewhile
 from typing import Any
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from natsched.config import read_job
 from natsched.config.crontab import Imported, read_crontab
-from natsched.core.schedules import Cron
+from natsched.core.schedules import Cron, instants
 
 
 def read(text: str, **options: Any) -> Imported:
@@ -94,6 +96,23 @@ def test_what_follows_a_percent_sign_is_the_input(shell: str, written: str, outp
     command = argv if len(argv) > 1 else ["/bin/sh", "-c", *argv]
     ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=20)
     assert ran.stdout == output
+
+
+@pytest.mark.parametrize(
+    ("when", "days"),
+    [
+        ("0 0 13 * 5", [3, 10, 13, 17, 24]),
+        ("0 0 13 * FRI", [3, 10, 13, 17, 24]),
+        ("0 0 */13 * 5", []),
+        ("0 0 */2 * 5", [3, 17]),
+        ("0 0 * * 7", [5, 12, 19, 26]),
+    ],
+)
+def test_of_two_days_either_is_enough_unless_one_begins_with_a_star(when: str, days: list[int]) -> None:
+    schedule = read_job(job(f"{when} x"))["schedule"]
+    start, end = datetime(2026, 3, 31, 23, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC)
+    found = takewhile(lambda due: due < end, instants(schedule, start, anchor=start, salt=""))
+    assert [due.day for due in found] == days
 
 
 def test_equal_names_are_numbered() -> None:
