@@ -7,6 +7,8 @@
     ├── JobError
     │   ├── JobNotFound
     │   ├── JobExists
+    │   ├── JobOwned                    another file or service defines the job
+    │   ├── JobChanged                  a job is not any more what was shown
     │   ├── InvalidJob (also ValueError)    a job that cannot be written: says field and cure
     │   └── TooManyEntries                  a bounded part of a job's status is full
     ├── HandlerError
@@ -72,6 +74,18 @@ class JobNotFound(JobError):
 
 class JobExists(JobError):
     """A job of that id exists: take another id, or `ensure_job` to update it."""
+
+    exit_code = 5
+
+
+class JobOwned(JobError):
+    """Another file or service defines the job: take it over only if that one lets go of it."""
+
+    exit_code = 5
+
+
+class JobChanged(JobError):
+    """The job is not any more what was shown: look again."""
 
     exit_code = 5
 

@@ -164,6 +164,10 @@ class History(Protocol):
         """Return the newest records first, at most `limit`: all, or of a job, or of one execution."""
         ...
 
+    def walk(self, *, chunk: int = 256) -> AsyncIterator[Sequence[Record]]:
+        """Walk all records in the order of their ends, in chunks; those that cannot be read are left out."""
+        ...
+
     def follow(
         self, job: str | None = None, execution: str | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[Record]]:

@@ -3,16 +3,26 @@
 import importlib
 import sys
 import traceback
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType, TracebackType
 from typing import Final
 
+from natsched.config import Settings
 from natsched.errors import ConfigError
+from natsched.targets.plugins import Plugin, find_plugins, joined
 from natsched.targets.registry import Registry
 
 _NEAR: Final = 0.6
 _FRAMES: Final = 5
+
+
+def load_registry(settings: Settings) -> tuple[Registry, Sequence[Plugin]]:
+    """Return the registry of the application and the plugins together, and the plugins."""
+    plugins = find_plugins(settings.plugins.only) if settings.plugins.enabled else ()
+    app = load_app(settings.app) if settings.app is not None or not plugins else None
+    return joined(app, plugins), plugins
 
 
 def load_app(app: str | None) -> Registry:

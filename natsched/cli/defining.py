@@ -115,6 +115,7 @@ class What:
         str | None,
         _option("--webhook", "URL|JSON", 'Told of each status: a URL, or {"url": ..., "statuses": ...}.', _HOW),
     ] = None
+    owner: Annotated[str | None, _option("--owner", "NAME", "Who defines it, as a file's `owner` says.", _HOW)] = None
 
 
 def definition(job: str, when: When, what: What) -> dict[str, Any]:

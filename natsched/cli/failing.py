@@ -16,7 +16,7 @@ USAGE: Final = 2
 EXIT_CODES: Final = (
     "Exit codes: 0 ok; 1 it failed, also an execution that was waited for; 2 bad input or configuration; "
     "3 NATS is not reachable or not as it must be; 4 not found; 5 exists, or somebody else was faster; "
-    "70 a bug in natsched; 130 interrupted."
+    "6 there are changes (apply --detailed-exitcode); 70 a bug in natsched; 130 interrupted."
 )
 
 _USAGE_ERRORS: Final = next(  # wherever this typer keeps its click

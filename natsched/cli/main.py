@@ -7,6 +7,7 @@ from typing import Annotated, Final
 import typer
 
 from natsched.cli import execution, job, schema, settings
+from natsched.cli.apply import apply, backup, export, importing, restore
 from natsched.cli.dev import dev
 from natsched.cli.doctor import doctor
 from natsched.cli.failing import EXIT_CODES, INTERRUPTED, report
@@ -28,6 +29,11 @@ command(app, "serve")(serve)
 command(app, "dev")(dev)
 command(app, "doctor")(doctor)
 command(app, "top")(top)
+command(app, "apply")(apply)
+command(app, "export")(export)
+command(app, "backup")(backup)
+command(app, "restore")(restore)
+app.add_typer(importing, name="import")
 app.add_typer(job.app, name="job")
 app.add_typer(execution.app, name="execution")
 app.add_typer(settings.app, name="config")
@@ -38,6 +44,14 @@ app.add_typer(schema.app, name="schema")
 def version(flags: Flags) -> None:
     """Show the versions of natsched, nats-py, the zone data and Python."""
     show_version(flags)
+
+
+@command(app, "plugins")
+def plugins(where: Where) -> None:
+    """List the installed plugins that a replica would load, with their handlers and jobs."""
+    from natsched.cli.plugins import show_plugins
+
+    show_plugins(where)
 
 
 def _root(

@@ -14,17 +14,19 @@ def serve(
         typer.Option("--app", metavar="PACKAGE.MODULE:REGISTRY", help="The registry with your handlers."),
     ] = None,
 ) -> None:
-    """Run a replica: claim what is due and run it with the handlers of --app.
+    """Run a replica: claim what is due and run it with the handlers of --app and of plugins.
 
     SIGTERM or Ctrl-C lets running executions end (replica.shutdown_grace), a second one ends them at once.
     """
-    from natsched.cli.apps import load_app
+    from natsched.cli.apps import load_registry
     from natsched.cli.logs import configure
     from natsched.cli.serving import run
     from natsched.cli.stopping import run_loop
+    from natsched.daemon.files import load_files
 
     over = {"logs__level": "debug" if where.debug else None, "logs__format": "json" if where.json else None}
     settings = where.settings(app=app, **over)
     configure(settings.logs)
-    registry = load_app(settings.app)
-    run_loop(lambda: run(settings, registry))
+    registry, plugins = load_registry(settings)
+    load_files(settings.jobs.files, registry)  # so that what is wrong with them is told before anything is connected
+    run_loop(lambda: run(settings, registry, plugins))

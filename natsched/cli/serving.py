@@ -1,5 +1,7 @@
 """A replica for production: it logs what it does."""
 
+from collections.abc import Sequence
+
 from natsched.cli.stopping import Stopping
 from natsched.cli.telling import LogObserver
 from natsched.config import Settings
@@ -7,17 +9,28 @@ from natsched.config.connection import masked_url
 from natsched.daemon.building import build_replica, options_of
 from natsched.daemon.tuning import tune_memory
 from natsched.logs import get_logger
+from natsched.targets.plugins import Plugin
 from natsched.targets.registry import Registry
 from natsched.wiring import open_backend
 
 log = get_logger(__name__)
 
 
-async def run(settings: Settings, registry: Registry) -> None:
-    """Run a replica with these handlers until a signal stops it."""
+async def run(settings: Settings, registry: Registry, plugins: Sequence[Plugin] = ()) -> None:
+    """Run a replica with these handlers, of which some are of plugins, until a signal stops it."""
     stopping = Stopping()
     async with stopping.listening():
         log.info("starting", action="starting", server=_place(settings))
+        for plugin in plugins:
+            log.info(
+                "loaded a plugin",
+                action="plugin_loaded",
+                plugin=plugin.name,
+                package=plugin.package,
+                version=plugin.version,
+                handlers=plugin.handlers,
+                jobs=plugin.jobs,
+            )
         async with open_backend(settings) as opened:
             observers = (LogObserver(opened.clock),)
             if not settings.http.enabled:

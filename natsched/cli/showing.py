@@ -118,6 +118,7 @@ def job_details(view: JobView) -> Iterable[tuple[str, str]]:
     yield "tolerance", seconds_of(spec.tolerance)
     yield "history", spec.history
     yield "webhook", _webhook(spec.webhook) if spec.webhook else ""
+    yield "owner", spec.owner or ""
     yield "max crashes", str(spec.max_crashes)
     yield "generation", str(view.generation)
     yield "runs", str(view.runs)

@@ -4,15 +4,19 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime, timedelta
 from itertools import islice
+from pathlib import Path
 from typing import Final, Unpack
 
 from pydantic import JsonValue
 
+from natsched.client.backup import BackedUp, RestoreResult, back_up, restore
 from natsched.client.bulk import BulkEnsure, BulkResult, Item, Progress
 from natsched.client.handle import ExecutionHandle
 from natsched.client.records import Question, find, statuses_of
 from natsched.client.views import Backlog, JobPage, JobView, view
 from natsched.clock import Clock
+from natsched.config import FileOfJobs, load_file
+from natsched.core.applying import Outline
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.core.ids import job_id
 from natsched.core.jobs import Job, Stored
@@ -22,6 +26,7 @@ from natsched.core.upcoming import Upcoming, upcoming
 from natsched.errors import InvalidJob, JobNotFound
 from natsched.logs import get_logger
 from natsched.ports import Backend
+from natsched.protocol.applying import Applied, Applier
 from natsched.protocol.leases import Living, replicas
 from natsched.protocol.operations import Ensured, Operations
 
@@ -40,6 +45,7 @@ class Client:
         self._backend = backend
         self._operations = operations
         self._clock = clock
+        self._applier = Applier(backend, operations)
 
     async def ensure_job(self, id: str, schedule: Schedule, **options: Unpack[JobOptions]) -> Ensured:  # noqa: A002
         """See that the job exists as given: create it, update it, or find it unchanged.
@@ -74,6 +80,32 @@ class Client:
         document. `progress(done, total)` is called after each; `total` is None if it cannot be known.
         """
         return await BulkEnsure(self._operations, jobs, progress).run()
+
+    async def plan_files(self, *files: Path | FileOfJobs, prune: bool = False, take_over: bool = False) -> Outline:
+        """Lay out what files of jobs would create, change and, with `prune`, remove; nothing is written.
+
+        A job of another owner raises `JobOwned`, unless it is taken over. Only what the `owner` of a file has is
+        pruned.
+        """
+        loaded = [load_file(file) if isinstance(file, Path) else file for file in files]
+        return await self._applier.outline(loaded, prune=prune, take_over=take_over)
+
+    async def apply_plan(self, outline: Outline) -> Applied:
+        """Do what was laid out. A job whose definition was changed meanwhile is left, and `changed` says so."""
+        return await self._applier.apply(outline)
+
+    async def backup(self, path: Path) -> BackedUp:
+        """Write all jobs, with what is of them, and all records to a file; not locks, keys and data of runs."""
+        return await back_up(self._backend, self._clock.now(), path)
+
+    async def restore(self, path: Path, *, overwrite: bool = False, dry_run: bool = False) -> RestoreResult:
+        """Bring back what a backup has; `JobExists`, and nothing written, if a job of it is there.
+
+        With `overwrite` those that are there get the definition of the backup and keep what is: runs, counts, a
+        pause. The others come back as they were, but for what records show to have ended since; what else fell due
+        since is made up for by their catch-up policies.
+        """
+        return await restore(self._backend, self._operations, path, overwrite=overwrite, dry_run=dry_run)
 
     async def get_job(self, id: str) -> JobView:  # noqa: A002
         """Return the job, or raise `JobNotFound`."""

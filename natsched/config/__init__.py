@@ -2,7 +2,7 @@
 
 from natsched.config.connection import Nats, Tls
 from natsched.config.durations import Duration, format_duration, parse_duration
-from natsched.config.jobs import load_jobs, read_job, read_jobs, sample_jobs
+from natsched.config.jobs import FileOfJobs, load_file, load_jobs, read_job, read_jobs, sample_jobs
 from natsched.config.loading import load
 from natsched.config.problems import Problem
 from natsched.config.render import init, reference, show
@@ -10,6 +10,7 @@ from natsched.config.settings import History, Logs, PublishRetry, Queue, Replica
 
 __all__ = [
     "Duration",
+    "FileOfJobs",
     "History",
     "Logs",
     "Nats",
@@ -23,6 +24,7 @@ __all__ = [
     "format_duration",
     "init",
     "load",
+    "load_file",
     "load_jobs",
     "parse_duration",
     "read_job",

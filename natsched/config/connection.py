@@ -1,6 +1,5 @@
 """How to reach NATS: servers, TLS and one way to say who one is."""
 
-import json
 from collections.abc import Iterable
 from datetime import timedelta
 from typing import Annotated, Any, Self
@@ -10,7 +9,7 @@ from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from pydantic_core import PydanticCustomError
 
 from natsched.config.durations import Duration, lasting
-from natsched.config.fields import MASK, ExistingFile, Name, Secret, Section, Text, Tokens
+from natsched.config.fields import MASK, ExistingFile, Name, Secret, Section, Text, Tokens, listed
 
 _SCHEMES = ("nats", "tls", "ws", "wss")
 _WEBSOCKET = ("ws", "wss")
@@ -55,25 +54,13 @@ def has_identity(parts: SplitResult) -> bool:
     return "@" in parts.netloc
 
 
-def _split(value: object) -> object:
-    """Take a list, or as text (from the environment) a comma list or a JSON array."""
-    if not isinstance(value, str):
-        return value
-    if not value.lstrip().startswith("["):
-        return [item for item in value.split(",") if item.strip()]
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        raise ValueError('is no JSON array: write ["nats://a:4222"], or a comma list') from None
-
-
 def _masked_urls(urls: Iterable[str]) -> list[str]:
     return [masked_url(url) for url in urls]
 
 
 Servers = Annotated[
     tuple[Annotated[str, BeforeValidator(server_url)], ...],
-    BeforeValidator(_split),
+    BeforeValidator(listed),
     Field(min_length=1),
     PlainSerializer(_masked_urls, list[str], when_used="json"),
 ]

@@ -98,5 +98,14 @@ Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(format_duration, return_type=str, when_used="json"),
-    WithJsonSchema({"type": ["string", "number"], "examples": ["30s", "1h30m", 2.5]}),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "number", "minimum": 0},
+                {"type": "string", "pattern": f"^\\s*(?:{_WHOLE.pattern})\\s*$"},
+            ],
+            "description": f"A duration: {CURE}.",
+        },
+        mode="validation",
+    ),
 ]

@@ -1,10 +1,15 @@
 """The kinds of values that settings are made of; each error says how to write the value instead."""
 
+import json
 import re
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, SecretStr
+from pydantic.json_schema import DEFAULT_REF_TEMPLATE, GenerateJsonSchema
+
+from natsched.config.durations import format_duration
 
 MASK = "********"
 
@@ -15,10 +20,22 @@ _APP = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 _MAX_NAME = 255
 
 
+class _Schemas(GenerateJsonSchema):
+    """Writes a default that is a duration as the files do."""
+
+    def encode_default(self, dft: Any) -> Any:  # noqa: ANN401 - as in pydantic
+        return format_duration(dft) if isinstance(dft, timedelta) else super().encode_default(dft)
+
+
 class Section(BaseModel):
     """A table of the configuration: frozen, and closed to unknown keys."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+def schema_of(model: type[BaseModel], *, ref_template: str = DEFAULT_REF_TEMPLATE) -> dict[str, Any]:
+    """Return the JSON Schema of tables as they are written in files."""
+    return model.model_json_schema(ref_template=ref_template, schema_generator=_Schemas)
 
 
 def _name(value: str) -> str:
@@ -45,6 +62,18 @@ def _app(value: str) -> str:
     if not _APP.fullmatch(value):
         raise ValueError('write it as package.module:registry, such as "billing.jobs:registry"')
     return value
+
+
+def listed(value: object) -> object:
+    """Take a list, or as text (from the environment) a comma list or a JSON array."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("["):
+        return [item for item in value.split(",") if item.strip()]
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ValueError('is no JSON array: write ["a", "b"], or a comma list') from None
 
 
 def _no_boolean(value: object) -> object:

@@ -2,23 +2,19 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import Any, cast
 
-from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, JsonValue, ValidationError
+from pydantic import ValidationError
 
-from natsched.config.durations import Duration, lasting
-from natsched.config.fields import Count, Name, Section, Text
-from natsched.config.problems import Problem, failure, invalid_values, unknown_key
+from natsched.config.fields import Section
+from natsched.config.problems import Problem, failure, invalid_values
 from natsched.config.render import shipped
 from natsched.config.sources import Layer, Origins, read_toml
-from natsched.config.webhooks import JobWebhook
-from natsched.core.backoff import MAX_ATTEMPTS, Backoff
-from natsched.core.chains import After, Ending
-from natsched.core.ids import job_id
-from natsched.core.jobs import MAX_RUNNING, CatchUp, DeliveryMode, HistoryMode, Overlap, Priority, Scope
+from natsched.config.tables import JobsFile, JobTable, ScheduleTable
+from natsched.core.chains import After
 from natsched.core.schedules import Cron, Interval, Once, Schedule
 from natsched.core.specs import OPTIONS, JobOptions, make_spec
 from natsched.errors import InvalidJob, ScheduleError
@@ -32,149 +28,44 @@ _KINDS: Mapping[str, frozenset[str]] = {
 }
 
 
-def _id(value: str) -> str:
-    try:
-        return job_id(value)
-    except InvalidJob as error:
-        raise ValueError(error.message.removeprefix("id: ")) from error
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileOfJobs:
+    """What a file says: each job has `id`, `schedule` and only those other keywords that the file gives."""
 
-
-def _instant(value: object) -> object:
-    """Let no bare number through, which pydantic would take for seconds since 1970."""
-    if not isinstance(value, datetime | str) or (isinstance(value, str) and "-" not in value.strip()[1:]):
-        raise ValueError("should be an instant, such as 2026-12-01T08:00:00Z")
-    return value
-
-
-Instant = Annotated[AwareDatetime, BeforeValidator(_instant)]
-
-
-class ScheduleTable(Section):
-    """When a job runs: one of `cron`, `every`, `at` and `after`, and what refines it."""
-
-    cron: Text | None = None
-    timezone: Text | None = None
-    skipped: Literal["next", "skip"] | None = None
-    repeated: Literal["first", "second", "both"] | None = None
-    every: Annotated[Duration, lasting("100ms", "3650d")] | None = None
-    fixed_delay: bool = False
-    at: Instant | None = None
-    after: tuple[Text, ...] | None = None
-    on: Ending | None = None
-    start_at: Instant | None = None
-    end_at: Instant | None = None
-    max_runs: Annotated[Count, Field(ge=1)] | None = None
-    jitter: Duration | None = None
-
-
-class RetryTable(Section):
-    """How a failed execution is tried again, in a table `[job.retry]`."""
-
-    max_attempts: Annotated[Count, Field(ge=1, le=MAX_ATTEMPTS)] = 3
-    backoff: Backoff = "exponential"
-    base: Annotated[Duration, lasting("0s", "365d")] = timedelta(seconds=1)
-    factor: Annotated[float, Field(ge=1, le=1000)] = 2.0
-    max_delay: Annotated[Duration, lasting("0s", "365d")] = timedelta(hours=1)
-    jitter: Annotated[float, Field(ge=0, le=1)] = 0.1
-    retry_on: tuple[str, ...] = ()
-    reset_on_success: bool = True
-
-
-class ShellTable(Section):
-    """A command, in a table `[job.target]`."""
-
-    kind: Literal["shell"]
-    argv: tuple[str, ...]
-    shell: bool = False
-    env: dict[str, str] = Field(default_factory=dict)
-    cwd: Text | None = None
-    grace: Annotated[Duration, lasting("0s", "1h")] = timedelta(seconds=5)
-
-
-class HttpTable(Section):
-    """An HTTP request, in a table `[job.target]`."""
-
-    kind: Literal["http"]
-    url: Text
-    method: Text = "POST"
-    headers: dict[str, str] = Field(default_factory=dict)
-    body: JsonValue = None
-    expect: tuple[int, ...] = ()
-
-
-class NatsTable(Section):
-    """A request to a worker over NATS, in a table `[job.target]`."""
-
-    kind: Literal["nats"]
-    subject: Text
-    headers: dict[str, str] = Field(default_factory=dict)
-    heartbeat: Annotated[Duration, lasting("100ms", "1d")] | None = None
-
-
-class PublishTable(Section):
-    """A message to a stream, in a table `[job.target]`."""
-
-    kind: Literal["publish"]
-    subject: Text
-    headers: dict[str, str] = Field(default_factory=dict)
-    body: JsonValue = None
-
-
-TargetTable: TypeAlias = ShellTable | HttpTable | NatsTable | PublishTable
-
-
-class JobTable(ScheduleTable):
-    """One job; its schedule's keys may stand in it, or in a table of their own called `schedule`."""
-
-    id: Annotated[str, AfterValidator(_id)]
-    schedule: ScheduleTable = ScheduleTable()
-    handler: Text | None = None
-    target: Annotated[TargetTable | None, Field(discriminator="kind")] = None
-    queue: Name = "default"
-    payload: JsonValue = None
-    metadata: dict[str, JsonValue] = Field(default_factory=dict)
-    timeout: Annotated[Duration, lasting("1ms", "365d")] | None = None
-    deadline: Annotated[Duration, lasting("1ms", "365d")] | None = None
-    tolerance: Annotated[Duration, lasting("0s", "365d")] | None = None
-    overlap: Overlap = "skip"
-    max_concurrency: Annotated[Count, Field(ge=1, le=MAX_RUNNING)] | None = None
-    concurrency_key: Text | None = None
-    scope: Scope = "one"
-    primary_only: bool = False
-    priority: Priority = "normal"
-    delivery: DeliveryMode = "at_least_once"
-    catch_up: CatchUp = "latest"
-    catch_up_limit: Annotated[Count, Field(ge=1)] | None = None
-    catch_up_window: Annotated[Duration, lasting("1ms", "365d")] | None = None
-    history: HistoryMode = "all"
-    max_crashes: Annotated[Count, Field(ge=0)] | None = None
-    retry: RetryTable | None = None
-    auto_pause_after: Annotated[Count, Field(ge=1)] | None = None
-    webhook: JobWebhook | None = None
-
-
-class JobsFile(Section):
-    """The top of the file."""
-
-    job: tuple[JobTable, ...] = ()
+    path: Path
+    owner: str | None
+    jobs: tuple[dict[str, Any], ...]
 
 
 def load_jobs(path: Path) -> list[dict[str, Any]]:
-    """Load a file of jobs; each has `id`, `schedule` and only those other keywords that the file gives.
+    """Load the jobs of a file, as `load_file` does."""
+    return list(load_file(path).jobs)
 
-    Raise ConfigError with all that is wrong, each problem with its job and its key.
-    """
+
+def load_file(path: Path) -> FileOfJobs:
+    """Load a file of jobs; raise ConfigError with all that is wrong, each problem with its job and its key."""
     values = read_toml(path)
-    return read_jobs(values, f"The jobs in {path} are not valid:", Layer(values=values, label=str(path)))
+    layer = Layer(values=values, label=str(path))
+    owner, jobs = _read(values, f"The jobs in {path} are not valid:", Origins(layers=(layer,)))
+    return FileOfJobs(path=path, owner=owner, jobs=jobs)
 
 
-def read_jobs(
-    values: Mapping[str, Any], headline: str = "The jobs are not valid:", *layers: Layer
-) -> list[dict[str, Any]]:
+def read_jobs(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the jobs of what such a file holds, as `load_jobs` does."""
+    return list(_read(values, "The jobs are not valid:", Origins(layers=()))[1])
+
+
+def _read(
+    values: Mapping[str, Any], headline: str, origins: Origins
+) -> tuple[str | None, tuple[dict[str, Any], ...]]:
+    """Return the owner and the jobs of a file."""
     tables = values.get("job", [])
-    strangers = [key for key in values if key != "job"]
-    problems = [problem for key in strangers for problem in unknown_key((key,), JobsFile, Origins(layers=layers))]
+    problems: list[Problem] = []
+    owner = None
+    try:
+        owner = JobsFile.model_validate({name: value for name, value in values.items() if name != "job"}).owner
+    except ValidationError as error:
+        problems += invalid_values(error, JobsFile, origins)
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         problems.append(Problem(path="job", reason="write each job as a table [[job]]"))
         tables = []
@@ -184,13 +75,13 @@ def read_jobs(
             job = _job(table)
             if job["id"] in jobs:
                 raise InvalidJob("another job of this file has it: ids must differ", field="id")
-            jobs[job["id"]] = job
+            jobs[job["id"]] = job if owner is None else {"owner": owner, **job}
         except (ValidationError, ScheduleError, InvalidJob) as error:
             found = _problems(error)
             problems.extend(replace(problem, path=_place(number, table, problem.path)) for problem in found)
     if problems:
         raise failure(headline, problems)
-    return list(jobs.values())
+    return owner, tuple(jobs.values())
 
 
 def read_job(table: Mapping[str, Any]) -> dict[str, Any]:
@@ -210,12 +101,14 @@ def _job(table: Mapping[str, Any]) -> dict[str, Any]:
     """Return the keywords that the table gives, and no defaults, which are the client's."""
     job = JobTable.model_validate(table)
     given = {name: getattr(job, name) for name in OPTIONS if name in job.model_fields_set}
+    given |= _parsed(job, "payload", "metadata")
     if job.retry is not None:
         given["retry"] = _keys(job.retry)
     if job.webhook is not None:
         given["webhook"] = _keys(job.webhook)
     if job.target is not None:
-        given["target"] = {"kind": job.target.kind, **_keys(job.target)}
+        given["target"] = {"kind": job.target.kind, **_keys(job.target), **_parsed(job.target, "body")}
+        given["target"].pop("body_json", None)
     schedule = _schedule(job)
     make_spec(schedule, anchor=_EPOCH, **cast("JobOptions", given))
     return {"id": job.id, "schedule": schedule, **given}
@@ -225,6 +118,19 @@ def _keys(table: Section) -> dict[str, Any]:
     """Return what a table gives, with durations in seconds, as the core has them."""
     given = ((name, getattr(table, name)) for name in table.model_fields_set)
     return {name: value.total_seconds() if isinstance(value, timedelta) else value for name, value in given}
+
+
+def _parsed(table: Section, *names: str) -> dict[str, Any]:
+    """Return what stands in a table as JSON text instead; InvalidJob if it is said twice."""
+    said = {}
+    for name in names:
+        text = getattr(table, f"{name}_json", None)
+        if text is None:
+            continue
+        if name in table.model_fields_set:
+            raise InvalidJob(f"stands beside {name}: leave one of the two out", field=f"{name}_json")
+        said[name] = json.loads(text)
+    return said
 
 
 def _problems(error: ValidationError | ScheduleError | InvalidJob) -> Iterable[Problem]:

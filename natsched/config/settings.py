@@ -1,15 +1,26 @@
 """All settings with their defaults; `config/natsched.toml` says in plain words what each one does."""
 
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from natsched.config.connection import Nats
 from natsched.config.durations import Duration, lasting
-from natsched.config.fields import App, Count, Key, Name, ReplicationFactor, Section, Text, Tokens
+from natsched.config.fields import (
+    App,
+    Count,
+    Key,
+    Name,
+    ReplicationFactor,
+    Section,
+    Text,
+    Tokens,
+    listed,
+)
 from natsched.config.http import Http
 from natsched.config.webhooks import Webhooks
 
@@ -97,6 +108,20 @@ class Targets(Section):
     shell: Shell = Shell()
 
 
+class Jobs(Section):
+    """Files of jobs that a replica applies when it starts."""
+
+    files: Annotated[tuple[Path, ...], BeforeValidator(listed)] = ()
+    prune: bool = False
+
+
+class Plugins(Section):
+    """Installed packages that bring handlers and jobs, by the entry points `natsched.jobs`."""
+
+    enabled: bool = True
+    only: Annotated[tuple[Text, ...], BeforeValidator(listed)] = ()
+
+
 class Replica(Section):
     """This process; without a name it is called after the host."""
 
@@ -126,6 +151,8 @@ class Settings(BaseSettings):
     targets: Targets = Targets()
     webhooks: Webhooks = Webhooks()
     http: Http = Http()
+    jobs: Jobs = Jobs()
+    plugins: Plugins = Plugins()
     replica: Replica = Replica()
     logs: Logs = Logs()
 

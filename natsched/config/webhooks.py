@@ -58,7 +58,7 @@ class WebhookTable(Section):
     statuses: tuple[Annotated[ExecutionStatus, AfterValidator(_told)], ...] = ()
 
 
-JobWebhook = Annotated[WebhookTable, BeforeValidator(_fields)]
+JobWebhook = Annotated[WebhookTable, BeforeValidator(_fields, json_schema_input_type=WebhookTable | str)]
 """A job's own webhook: a table `[job.webhook]`, or its URL."""
 
 

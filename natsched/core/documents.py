@@ -50,6 +50,12 @@ def encode_job(job: Job) -> bytes:
     return b"".join((head, _spec_texts.of(job.spec), b',"status":', status, b"}"))
 
 
+def spec_document(spec: Spec) -> dict[str, Any]:
+    """Return a spec as values of JSON, as it is stored."""
+    document: dict[str, Any] = _specs.serializer.to_python(spec, mode="json", exclude_none=True)
+    return document
+
+
 def decode_job(data: bytes, *, key: str) -> Job:
     """Read the document stored under `key`; anything else is a DocumentError that names field and reason."""
     try:

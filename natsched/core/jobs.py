@@ -50,7 +50,8 @@ class Spec:
     (after the due, for all of the execution) are seconds. A job is paused, from `paused_since`, while `active` is
     false and `paused_until` (if any) lies ahead; `pause_reason` says why. After `auto_pause_after` failures in a
     row it pauses itself. With `scope` "all" every replica of the queue runs it, with `primary_only` the primary one
-    alone. Of the jobs with one `concurrency_key` one runs at a time. The `webhook` is told of status changes.
+    alone. Of the jobs with one `concurrency_key` one runs at a time. The `webhook` is told of status changes. The
+    `owner` is who defines the job, such as a file: only its own are pruned.
     """
 
     __pydantic_config__ = STORED
@@ -85,6 +86,7 @@ class Spec:
     pause_reason: str | None = None
     paused_since: AwareDatetime | None = None
     webhook: Webhook | None = None
+    owner: str | None = None
 
     def is_active(self, now: datetime) -> bool:
         return self.active or (self.paused_until is not None and self.paused_until <= now)

@@ -56,7 +56,7 @@ class JobOptions(TypedDict, total=False):
     old a missed run may be to be made up for. `max_crashes`: how many replicas may die on one execution before it
     is given up. `retry`: a `RetryPolicy` or its fields. `auto_pause_after`: how many executions in a row may fail
     for good before the job pauses itself. `webhook`: a URL, a `Webhook` or its fields, that is told of each status
-    change.
+    change. `owner`: who defines the job, in dotted tokens; `natsched apply --prune` removes only a file's own.
     """
 
     handler: str | None
@@ -82,6 +82,7 @@ class JobOptions(TypedDict, total=False):
     retry: RetryPolicy | Mapping[str, Any] | None
     auto_pause_after: int | None
     webhook: Webhook | Mapping[str, Any] | str | None
+    owner: str | None
 
 
 def make_spec(schedule: Schedule, *, anchor: datetime, **options: Unpack[JobOptions]) -> Spec:
@@ -149,7 +150,9 @@ def _check(spec: Spec) -> None:
 
 
 def _check_place(spec: Spec) -> None:
-    """Check where it runs, and beside what; refuse what contradicts that every replica runs it."""
+    """Check where it runs, beside what and whose it is; refuse what contradicts that every replica runs it."""
+    if spec.owner is not None:
+        _check_id(spec.owner, field="owner")
     if spec.concurrency_key is not None:
         _check_id(spec.concurrency_key, field="concurrency_key")
         if spec.primary_only:
@@ -168,8 +171,10 @@ def _check_id(text: str, *, field: str) -> None:
         job_id(text)
     except InvalidJob as error:
         reason = error.message.removeprefix("id: ")
-        if field == "concurrency_key":
-            reason = reason.replace("is no job id", "is no such key", 1)
+        if not field.startswith("schedule."):
+            reason = reason.replace(
+                "is no job id", "is no such key" if field == "concurrency_key" else "is no owner", 1
+            )
         raise InvalidJob(reason, field=field) from None
 
 

@@ -1,7 +1,10 @@
 """From settings to a replica."""
 
+from dataclasses import replace
+
 from natsched.config import Settings
 from natsched.daemon.events import Observer
+from natsched.daemon.files import load_files
 from natsched.daemon.options import ReplicaOptions, WebhookOptions
 from natsched.daemon.replica import Replica
 from natsched.protocol.retrying import Retry
@@ -31,6 +34,7 @@ def options_of(settings: Settings) -> ReplicaOptions:
             shell=settings.targets.shell.enabled,
             environment=settings.targets.shell.environment,
         ),
+        prune=settings.jobs.prune,
         webhooks=WebhookOptions(
             subscriptions=settings.webhooks.subscriptions(),
             give_up_after=settings.webhooks.give_up_after,
@@ -51,7 +55,7 @@ def build_replica(
     return Replica(
         opened.backend,
         opened.clock,
-        options_of(settings),
+        replace(options_of(settings), files=load_files(settings.jobs.files, registry)),
         registry,
         operations(opened, settings),
         random_bits,

@@ -1,9 +1,10 @@
 """How a replica is set up; the defaults are those of the configuration."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from natsched.config import FileOfJobs
 from natsched.core.webhooks import Subscription
 from natsched.protocol.retrying import Retry
 from natsched.targets.options import TargetOptions
@@ -25,7 +26,8 @@ class ReplicaOptions:
 
     `queues`: how many executions of each queue run here at once. `prefetch`: how many hints of each queue are
     held here at once. `spill_after`: how long a due run waits for a free slot before another replica may
-    have it.
+    have it. `reconciler_ttl`: that of the reconciler's lock. `sample_every`: how often the server's time is asked.
+    `files`: jobs that it applies when it starts, with `prune` also by removing what is no more in them.
     """
 
     name: str
@@ -38,10 +40,14 @@ class ReplicaOptions:
     shutdown_grace: timedelta = timedelta(seconds=30)
     reconciler_interval: timedelta = timedelta(seconds=30)
     reconciler_grace: timedelta = timedelta(seconds=30)
+    reconciler_ttl: timedelta = timedelta(seconds=5)
+    sample_every: timedelta = timedelta(seconds=5)
     completed_retention: timedelta = timedelta(days=1)
     history_retention: timedelta = timedelta(days=7)
     failures_retention: timedelta = timedelta(days=30)
     thread_limit: int = 40
     targets: TargetOptions = field(default_factory=TargetOptions)
     webhooks: WebhookOptions = field(default_factory=WebhookOptions)
+    files: Sequence[FileOfJobs] = ()
+    prune: bool = False
     publish_retry: Retry = field(default_factory=Retry)

@@ -46,7 +46,6 @@ CHUNK: Final = 64
 _TOGETHER: Final = 1024
 """How many findings are confirmed together: each time all that is delivered is read."""
 
-_LOCK_TTL: Final = timedelta(seconds=5)
 _RENEW_AT: Final = 0.3
 _SCHEDULES_EVERY: Final = 10
 """Stray schedules are harmless, they fire and are dropped: one sweep in ten looks for them."""
@@ -68,6 +67,7 @@ class Reconciler:
     ) -> None:
         self._leaseholder = leaseholder
         self._chains = chains
+        self._ttl = options.reconciler_ttl
         self.is_primary = False
         self._backend = backend
         self._clock = clock
@@ -81,9 +81,9 @@ class Reconciler:
         """Reconcile whenever this replica holds the lock, for ever."""
         while True:
             try:
-                lock = await self._backend.locks.create(PRIMARY, self._value(), ttl=_LOCK_TTL)
+                lock = await self._backend.locks.create(PRIMARY, self._value(), ttl=self._ttl)
             except BackendError:
-                await self._clock.sleep(_LOCK_TTL.total_seconds() / 2)
+                await self._clock.sleep(self._ttl.total_seconds() / 2)
                 continue
             try:
                 await self._hold(lock)
@@ -107,19 +107,19 @@ class Reconciler:
                     log.debug("the reconciler's lock ends by itself", action="reconciler_lock_left")
 
     async def _renew(self, holding: list[Lock]) -> None:
-        until = self._clock.monotonic() + _LOCK_TTL.total_seconds()
+        until = self._clock.monotonic() + self._ttl.total_seconds()
         while True:
-            await self._clock.sleep(_LOCK_TTL.total_seconds() * _RENEW_AT)
+            await self._clock.sleep(self._ttl.total_seconds() * _RENEW_AT)
             sent = self._clock.monotonic()
             try:
-                holding[0] = await self._backend.locks.renew(holding[0], self._value(), ttl=_LOCK_TTL)
+                holding[0] = await self._backend.locks.renew(holding[0], self._value(), ttl=self._ttl)
             except Conflict as error:
                 raise LockLost("another replica reconciles now") from error
             except BackendError:
                 if self._clock.monotonic() > until:
                     raise
                 continue
-            until = sent + _LOCK_TTL.total_seconds()
+            until = sent + self._ttl.total_seconds()
 
     def _value(self) -> bytes:
         return self._leaseholder.lease.encode()

@@ -1,7 +1,7 @@
 """A replica: it owns every service, and the order in which they start and stop.
 
-Start: the server's time, the lease, the declared jobs, then the deliveries. Stop: no more deliveries, hand
-back what is held, let runs end for as long as the grace allows, cancel the rest, end the lease.
+Start: the server's time, the lease, the jobs that are declared and those of files, then the deliveries. Stop: no more
+deliveries, hand back what is held, let runs end for as long as the grace allows, cancel the rest, end the lease.
 """
 
 import asyncio
@@ -15,11 +15,13 @@ from natsched.clock import ServerClock
 from natsched.daemon.agenda import Held
 from natsched.daemon.condition import Condition
 from natsched.daemon.events import Event, HintDropped, Observer
+from natsched.daemon.files import apply_files
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.services import Services
 from natsched.daemon.webhooks import Poster
 from natsched.logs import get_logger
 from natsched.ports import Backend, Delivery, Intake
+from natsched.protocol.applying import Applier
 from natsched.protocol.operations import Operations
 from natsched.targets.posting import HttpPoster
 from natsched.targets.registry import Registry
@@ -97,6 +99,8 @@ class Replica:
             for name, service in parts.lasting():
                 services.start_soon(self._supervise, name, service)
             await self._ensure_declared()
+            applier = Applier(self._backend, self._operations)
+            await apply_files(applier, self._options.files, prune=self._options.prune)
             async with asyncio.TaskGroup() as runs:
                 services.start_soon(self._supervise, "listen", lambda: parts.listener.run(runs))
                 async with anyio.create_task_group() as intakes:

@@ -43,7 +43,7 @@ class Services:
     ) -> None:
         self.agenda = Agenda(clock)
         self.keeper = keeper = Keeper(clock, ack_wait=options.ack_wait)
-        self.timekeeper = Timekeeper(backend, clock)
+        self.timekeeper = Timekeeper(backend, clock, every=options.sample_every.total_seconds())
         self.leaseholder = lease = Leaseholder(
             backend.locks,
             clock,

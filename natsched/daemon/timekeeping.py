@@ -20,7 +20,8 @@ log = get_logger(__name__)
 class Timekeeper:
     """Measures the server's time by round trips and moves the clock to it."""
 
-    def __init__(self, backend: Backend, clock: ServerClock) -> None:
+    def __init__(self, backend: Backend, clock: ServerClock, *, every: float = INTERVAL) -> None:
+        self._every = every
         self._backend = backend
         self._clock = clock
         self._filter = OffsetFilter()
@@ -55,7 +56,7 @@ class Timekeeper:
     async def run(self) -> None:
         """Sample for ever; outages are waited out."""
         while True:
-            await self._clock.sleep(INTERVAL)
+            await self._clock.sleep(self._every)
             try:
                 await self.sample()
             except BackendError as error:

@@ -64,6 +64,11 @@ class HistoryBucket:
         records = [record for message in kept if (record := _record(message.subject, message.data))]
         return records[:limit]
 
+    async def walk(self, *, chunk: int = _CHUNK) -> AsyncIterator[Sequence[Record]]:
+        async for messages in self._requests.walk(self._bucket.stream, ">", chunk=chunk):
+            there = (message for message in messages if not message.is_marker)
+            yield [record for message in there if (record := _record(message.subject, message.data))]
+
     @asynccontextmanager
     async def follow(
         self, job: str | None = None, execution: str | None = None

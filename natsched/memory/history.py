@@ -41,6 +41,10 @@ class MemoryHistory:
         records = (record for message in of_these if (record := _readable(message)))
         return list(islice(records, limit))
 
+    async def walk(self, *, chunk: int = 256) -> AsyncIterator[Sequence[Record]]:
+        async for messages in self._bucket.walk(lambda _: True, chunk=chunk):
+            yield [record for message in messages if (record := _readable(message))]
+
     @asynccontextmanager
     async def follow(
         self, job: str | None = None, execution: str | None = None

@@ -90,7 +90,7 @@ class Changer:
         """Create the records that the job's history keeps, and tell the webhooks of all."""
         for record in records:
             if is_kept(job, record):
-                await self.backend.history.create(record, ttl=self._retention(record))
+                await self.backend.history.create(record, ttl=self.retention(record))
             waiting = job.status.retries.get(ExecutionId(record.execution))
             after = waiting.attempt - 1 if waiting is not None and not record.attempt else None
             await self.herald.tell(job.spec, record, after=after)
@@ -128,6 +128,7 @@ class Changer:
                 await self.clock.sleep(pause)
                 pause = min(pause * 2, 1.0)
 
-    def _retention(self, record: Record) -> timedelta:
+    def retention(self, record: Record) -> timedelta:
+        """Return for how long a record is kept from its end on."""
         failed = record.status in FAILURES
         return self.settings.failures_retention if failed else self.settings.history_retention

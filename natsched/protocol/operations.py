@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Final, TypeAlias
 
 from natsched.clock import Clock
 from natsched.core import changes, ids, specs
@@ -17,7 +17,10 @@ from natsched.protocol.chaining import Chains
 from natsched.protocol.changing import Changer, Settings
 from natsched.protocol.executions import ExecutionOperations
 from natsched.protocol.reading import existing, readable
+from natsched.protocol.restoring import Restorer
 from natsched.protocol.uniqueness import unique
+
+Check: TypeAlias = Callable[[Job | None], None]
 
 
 class Ensured(StrEnum):
@@ -38,6 +41,7 @@ class Operations:
         self._changer = Changer(backend, clock, settings)
         self._hinter = self._changer.hinter
         self.executions: Final = ExecutionOperations(self._changer, random)
+        self.restoring: Final = Restorer(self._changer)
         self.chains: Final = Chains(
             backend,
             clock,
@@ -50,22 +54,31 @@ class Operations:
         """Check what is asked for; the instant of now anchors an interval without a start."""
         return specs.make_spec(schedule, anchor=self._clock.now(), **options)
 
-    async def ensure(self, job_id: str, spec: Spec, *, likely_new: bool = False) -> tuple[Ensured, Job]:
-        """Create, update, or find nothing to do; with `likely_new` the creation is tried before any read."""
+    async def ensure(
+        self, job_id: str, spec: Spec, *, likely_new: bool = False, check: Check | None = None
+    ) -> tuple[Ensured, Job]:
+        """Create, update, or find nothing to do; with `likely_new` the creation is tried before any read.
+
+        `check` looks at what is there before it is changed, and raises if it must not be.
+        """
         checked = ids.job_id(job_id)
 
         async def once() -> tuple[Ensured, Job]:
             await self.chains.follow(checked, spec.schedule)
-            return await self._ensure(checked, spec, likely_new=likely_new)
+            return await self._ensure(checked, spec, likely_new=likely_new, check=check)
 
         return await self._changer.in_budget(once)
 
-    async def _ensure(self, job_id: JobId, spec: Spec, *, likely_new: bool) -> tuple[Ensured, Job]:
+    async def _ensure(
+        self, job_id: JobId, spec: Spec, *, likely_new: bool, check: Check | None
+    ) -> tuple[Ensured, Job]:
         stored = Stored(id=job_id, job=None, revision=0)
         if not likely_new:
             stored = await self._backend.jobs.read(job_id)
         while True:
             try:
+                if check is not None:
+                    check(None if stored.job is None else readable(stored))
                 if stored.job is None:
                     return Ensured.CREATED, await self._create(stored, spec, late=False)
                 return await self._update(stored, spec)
@@ -118,14 +131,19 @@ class Operations:
         stored = await self._backend.jobs.read(ids.job_id(job_id))
         return existing(stored)
 
-    async def remove(self, job_id: str) -> Job:
-        """Remove a job and record what it keeps from running; what it runs ends unrecorded."""
+    async def remove(self, job_id: str, *, check: Check | None = None) -> Job:
+        """Remove a job and record what it keeps from running; what it runs ends unrecorded.
+
+        `check` is as in `ensure`.
+        """
         checked = ids.job_id(job_id)
 
         async def once() -> Job:
             while True:
                 stored = await self._backend.jobs.read(checked)
                 job = existing(stored)
+                if check is not None:
+                    check(job)
                 await self._changer.keep(job, changes.remove(job, self._clock.now()))
                 try:
                     await self._backend.jobs.delete(checked, expected=stored.revision)

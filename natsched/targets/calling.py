@@ -40,10 +40,10 @@ OK: Final = Ended(status=ExecutionStatus.OK)
 
 
 class Caller:
-    """Calls handlers; the plain functions among them share `threads` threads of their own."""
+    """Calls handlers; the plain functions among them share `threads` threads, or without any run on the loop."""
 
     def __init__(self, *, threads: int) -> None:
-        self._threads = anyio.CapacityLimiter(threads)
+        self._threads = anyio.CapacityLimiter(threads) if threads else None
 
     async def call(
         self,
@@ -74,7 +74,10 @@ class Caller:
     async def _call(self, handler: Handler, context: Context) -> object:
         if is_async(handler):
             return await cast("Awaitable[object]", handler(context))
-        result = await anyio.to_thread.run_sync(handler, context, limiter=self._threads, abandon_on_cancel=True)
+        if self._threads is None:
+            result = handler(context)
+        else:
+            result = await anyio.to_thread.run_sync(handler, context, limiter=self._threads, abandon_on_cancel=True)
         if result is not None and hasattr(result, "__await__"):
             return await result
         return result

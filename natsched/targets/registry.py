@@ -2,10 +2,10 @@
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias, TypeVar, Unpack
+from typing import Any, Final, Self, TypeAlias, TypeVar, Unpack
 
 from natsched.core.chains import After, in_order
 from natsched.core.ids import job_id
@@ -42,6 +42,25 @@ class Registry:
         self._handlers: dict[str, Handler] = {}
         self._jobs: dict[str, Declared] = {}
         self._hooks: list[Hook] = []
+
+    @classmethod
+    def joined(cls, parts: Iterable[tuple[str, "Registry"]]) -> Self:
+        """Return all that some registries have; `DuplicateHandler` names both of those that share a name."""
+        whole = cls()
+        owners: dict[str, str] = {}
+        for source, part in parts:
+            for name, handler in part.handlers.items():
+                if name in owners:
+                    title = f"a handler named {name!r}" if name else "a default handler"
+                    raise DuplicateHandler(
+                        f"both {owners[name]} and {source} have {title}: rename one, or leave one of them out",
+                        name=name,
+                    )
+                owners[name] = source
+                whole._handlers[name] = handler
+            whole._jobs.update(part._jobs)
+            whole._hooks += part._hooks
+        return whole
 
     def job(self, id: str, schedule: Schedule, **options: Unpack[JobOptions]) -> Callable[[H], H]:  # noqa: A002
         """Register a handler under the job's id and declare the job; ensured whenever a replica starts."""

@@ -12,7 +12,7 @@ from natsched.client.forms import record_form
 from natsched.client.handle import ExecutionHandle
 from natsched.config.durations import Duration, lasting
 from natsched.config.fields import Section, Text
-from natsched.config.jobs import Instant
+from natsched.config.tables import Instant
 from natsched.core.executions import ExecutionStatus
 from natsched.errors import ExecutionFailed, InvalidJob, JobNotFound
 from natsched.web.operations import Asked, Operation

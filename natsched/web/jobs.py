@@ -9,7 +9,8 @@ from natsched.client.forms import iso, job_document, job_form, upcoming_form
 from natsched.client.views import JobView
 from natsched.config.durations import Duration
 from natsched.config.fields import Count, Section, Text
-from natsched.config.jobs import Instant, read_job, read_jobs
+from natsched.config.jobs import read_job, read_jobs
+from natsched.config.tables import Instant
 from natsched.errors import InvalidJob
 from natsched.web.operations import Asked, Operation
 

@@ -5,8 +5,8 @@ from typing import Any, Final, get_args
 
 from pydantic import TypeAdapter
 
-from natsched.config.fields import Section
-from natsched.config.jobs import JobsFile, JobTable
+from natsched.config.fields import Section, schema_of
+from natsched.config.tables import JobsFile, JobTable
 from natsched.core.documents import job_schema, record_schema
 from natsched.core.executions import ExecutionStatus
 from natsched.core.jobs import JobState
@@ -25,8 +25,8 @@ def components() -> dict[str, Any]:
     for name, schema in (
         ("JobDocument", job_schema()),
         ("StoredRecord", record_schema()),
-        ("Jobs", JobsFile.model_json_schema(ref_template=REF)),
-        ("JobTable", JobTable.model_json_schema(ref_template=REF)),
+        ("Jobs", schema_of(JobsFile, ref_template=REF)),
+        ("JobTable", schema_of(JobTable, ref_template=REF)),
         ("ExecutionStatus", TypeAdapter(ExecutionStatus).json_schema()),
     ):
         _add(found, name, schema)
@@ -39,7 +39,7 @@ def components() -> dict[str, Any]:
 
 def of_form(form: type[Section]) -> dict[str, Any]:
     """Return the schema of the body of one operation, whole."""
-    return form.model_json_schema(ref_template=REF)
+    return schema_of(form, ref_template=REF)
 
 
 def _of_jobs(known: Mapping[str, Any]) -> dict[str, Any]:

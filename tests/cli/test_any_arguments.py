@@ -10,13 +10,14 @@ from hypothesis import strategies as st
 from natsched.cli.main import app, run
 from natsched.memory import MemoryBackend
 
-DOCUMENTED = {0, 1, 2, 3, 4, 5}
+DOCUMENTED = {0, 1, 2, 3, 4, 5, 6}
 _VERBS = [
     ["job", "list"], ["job", "show"], ["job", "next"], ["job", "ensure"], ["job", "submit"], ["job", "remove"],
     ["job", "pause"], ["job", "resume"], ["job", "trigger"], ["job", "backfill"], ["execution", "list"],
     ["execution", "show"], ["execution", "retry"], ["execution", "cancel"], ["execution", "pause"],
     ["execution", "resume"], ["config", "check"], ["config", "show"], ["config", "reference"], ["schema", "job"],
-    ["schema", "record"], ["doctor"], ["top"], ["version"], ["job"], [],
+    ["schema", "record"], ["doctor"], ["top"], ["version"], ["job"], [], ["schema", "jobs"], ["apply"], ["export"],
+    ["import", "crontab"], ["plugins"], ["backup"], ["restore"],
 ]  # fmt: skip
 _FLAGS = [
     "--json", "--debug", "--config", "--server", "--set", "--limit", "--all", "--yes", "--until", "--payload",
@@ -26,6 +27,7 @@ _FLAGS = [
     "--retry", "--max-concurrency", "--auto-pause-after", "--status", "--since", "--dead", "--reason", "--webhook",
     "--concurrency-key", "--scope", "--primary-only", "--priority", "--after", "--on", "--unique-key", "--unique-for",
     "--from", "--to", "--dry-run", "--deadline", "--catch-up-window", "--monitoring", "--once", "--help", "--",
+    "--prune", "--take-over", "--detailed-exitcode", "--output", "--system", "--overwrite", "--prefix", "--owner",
 ]  # fmt: skip
 _VALUES = [
     "a.b", "10s", "100ms", "@daily", "0 3 * * *", "H H * * *", "2026-12-01T08:00:00Z", "UTC", "allow", "3", "-1", "0",

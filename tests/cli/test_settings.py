@@ -71,6 +71,7 @@ def test_reference_is_toml_with_comments(cli: Cli) -> None:
 def test_schemas_describe_what_is_stored(cli: Cli) -> None:
     jsonschema.validate(json.loads(encode_job(make_job())), cli.ok("schema", "job").json)
     assert "attempt" in cli.json("schema", "record")["properties"]
+    jsonschema.validate({"owner": "a", "job": [{"id": "a", "every": "5s"}]}, cli.ok("schema", "jobs").json)
 
 
 def test_version_names_what_matters(cli: Cli) -> None:

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from natsched.config import Settings, load, load_jobs
-from natsched.config.jobs import JobTable
 from natsched.config.schema import all_keys
+from natsched.config.tables import JobTable
 from natsched.errors import ConfigError
 
 _SCALARS = (

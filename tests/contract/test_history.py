@@ -56,6 +56,14 @@ async def test_records_of_a_gap_that_grew_are_kept_beside_each_other(backend: Ba
     assert await backend.history.get("a", "A-1", 1) == make_record("a", "A-1", 1)
 
 
+async def test_a_walk_gives_all_records_in_the_order_of_their_ends(backend: Backend) -> None:
+    records = [make_record(job, f"{job}-{n}", 1) for n in range(3) for job in ("a", "b.c")]
+    await create(backend, *records)
+    chunks = [chunk async for chunk in backend.history.walk(chunk=4)]
+    assert [len(chunk) for chunk in chunks] == [4, 2]
+    assert [record for chunk in chunks for record in chunk] == records
+
+
 async def test_a_record_that_is_not_there_reads_as_none(backend: Backend) -> None:
     await create(backend, make_record("a", "A-1", 1))
     for job, execution, attempt in (("a", "A-1", 2), ("a", "A-2", 1), ("b", "A-1", 1), ("a.A-1", "1", 1)):

@@ -206,6 +206,9 @@ class LinkedHistory:
     ) -> Sequence[Record]:
         return await self._link.ask(lambda: self._history.list(job, execution, limit=limit))
 
+    def walk(self, *, chunk: int = 256) -> AsyncIterator[Sequence[Record]]:
+        return self._history.walk(chunk=chunk)
+
     def follow(self, job: str | None = None, execution: str | None = None) -> Any:
         return self._history.follow(job, execution)
 

@@ -1,8 +1,23 @@
 """Never run, only type-checked: natsched as its users write it."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
-from natsched import Client, Context, Cron, Interval, NatsRequest, Once, Publish, Record, Registry, connect, embed
+from natsched import (
+    Client,
+    Context,
+    Cron,
+    Interval,
+    JobView,
+    NatsRequest,
+    Once,
+    Publish,
+    Record,
+    Registry,
+    connect,
+    embed,
+)
+from natsched.testing.scheduler import Scheduler
 
 registry = Registry()
 
@@ -46,6 +61,11 @@ async def use() -> None:
             progress=lambda done, total: None,
         )
         _created: int = result.created
+        outline = await client.plan_files(Path("jobs.toml"), prune=True)
+        if outline.has_changes:
+            _left: tuple[str, ...] = (await client.apply_plan(outline)).changed
+        await client.backup(Path("saved.gz"))
+        _since: datetime = (await client.restore(Path("saved.gz"), overwrite=True)).since
     async with embed(registry, ["nats://a:4222", "nats://b:4222"]) as inner:
         await look(inner)
 
@@ -53,3 +73,10 @@ async def use() -> None:
 async def look(client: Client) -> None:
     async for job in client.iter_jobs("billing"):
         _: datetime | None = job.next_run
+
+
+def test_of_a_user(natsched_scheduler: Scheduler) -> None:
+    natsched_scheduler.ensure_job("tick", Interval(minutes=1), handler="plain")
+    natsched_scheduler.advance(timedelta(minutes=5))
+    natsched_scheduler.assert_ran_at("tick", [natsched_scheduler.now])
+    _: JobView = natsched_scheduler.wait(lambda: natsched_scheduler.client.get_job("tick"))

@@ -20,6 +20,10 @@ _ELSEWHERE = {
 }
 
 
+_NO_OPERATIONS = {"watch", "plan_files", "apply_plan", "backup", "restore"}
+"""A stream of its own, and what works on files of whoever calls."""
+
+
 def test_the_document_is_valid() -> None:
     validate(described())
 
@@ -39,7 +43,7 @@ async def test_every_route_is_described_and_nothing_else(web: Web) -> None:
 
 def test_every_operation_of_the_client_is_one_of_the_api() -> None:
     public = {name for name, _ in inspect.getmembers(Client, inspect.isfunction) if not name.startswith("_")}
-    names = {_ELSEWHERE.get(name) or _camel(name) for name in public - {"watch"}}  # which is /api/v1/events
+    names = {_ELSEWHERE.get(name) or _camel(name) for name in public - _NO_OPERATIONS}
     assert names <= {operation.name for operation in OPERATIONS}
     assert {operation.name for operation in OPERATIONS} - names == {"getVersion"}
 
