@@ -95,7 +95,10 @@ async def test_a_job_ensured_at_every_restart_more_often_than_its_period_fires_o
             assert [line["outcome"] for line in replica.lines("job_declared")] == ["unchanged", "unchanged"]
     period = timedelta(seconds=TICK)
     ticks = journal.attempts("declared.tick")
-    assert [one.due for one in ticks] == [anchor + period * turn for turn in range(1, len(ticks) + 1)]
+    late = await client.executions("declared.tick", missed=True)  # a start that took longer than a tick
+    left_out = [record.first + period * turn for record in late if record.first for turn in range(record.number)]
+    dues = sorted([one.due for one in ticks] + left_out)
+    assert dues == [anchor + period * turn for turn in range(1, len(dues) + 1)]
     assert restarts >= len(ticks), "it was to restart more often than it fires"
     journal.check()
     with anyio.fail_after(10):  # a handler tells the journal before its end is in the document
