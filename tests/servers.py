@@ -28,6 +28,8 @@ from natsched.jetstream.server import ClusterOptions, EmbeddedServer, ServerOpti
 TOO_OLD = "2.11.11"
 OLDEST = "2.12.0"
 OLDEST_LINE = "2.12.8"
+NEWEST = "2.15.1"
+ACK_FORMAT_1 = "feature_flags { js_ack_fc_v2: false }"
 ACK_FORMAT_2 = "feature_flags { js_ack_fc_v2: true }"
 # what the tests run on where they do not say it themselves: a version, and more text for its configuration
 VERSION_VARIABLE = "TESTED_NATS_SERVER"

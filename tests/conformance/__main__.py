@@ -5,9 +5,9 @@ Examples that rest take two seconds each, so there are six times fewer of them.
 
 import argparse
 import os
+import subprocess
+import sys
 from pathlib import Path
-
-import pytest
 
 from tests.conformance.asked import EXAMPLES_VARIABLE
 from tests.servers import CONFIG_VARIABLE, VERSION_VARIABLE
@@ -21,13 +21,10 @@ def main() -> int:
     parser.add_argument("--config", default="", help="more text for its configuration")
     parser.add_argument("-k", default="", help="as for pytest")
     asked = parser.parse_args()
-    os.environ |= {
-        EXAMPLES_VARIABLE: str(asked.number),
-        VERSION_VARIABLE: asked.server,
-        CONFIG_VARIABLE: asked.config,
-    }
-    here = str(Path(__file__).parent)
-    return int(pytest.main([here, "-k", asked.k, "-n2", "--timeout=0", "--show-capture=no", "--durations=6"]))
+    command = [sys.executable, "-m", "pytest", str(Path(__file__).parent), "-k", asked.k]
+    command += ["-n2", "--timeout=0", "--show-capture=no", "--durations=6"]
+    wanted = {EXAMPLES_VARIABLE: str(asked.number), VERSION_VARIABLE: asked.server, CONFIG_VARIABLE: asked.config}
+    return subprocess.run(command, env={**os.environ, **wanted}, check=False).returncode
 
 
 if __name__ == "__main__":
