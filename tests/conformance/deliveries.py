@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 from natsched.core.webhooks import Notice
 from tests.conformance.hints import QUEUES, STREAM
-from tests.conformance.world import HOUR, MOMENT, Answer, Operation, World
+from tests.conformance.world import HOUR, MOMENT, PATIENCE, Answer, Operation, World
 from tests.factories import NOON
 
-_PATIENCE: Final = 3
 _AT_ONCE: Final = 0.001
 
 
@@ -36,7 +35,7 @@ class Receive:
             intake.want(0)
         elif wanted:
             intake.want(len(wanted))
-            with anyio.move_on_after(_PATIENCE):
+            with anyio.move_on_after(PATIENCE):
                 while len(found) < len(wanted):
                     found += await intake.receive()
         found.sort(key=lambda delivery: (str(_content(delivery)), delivery.attempts, _seq(delivery)))

@@ -9,13 +9,12 @@ import anyio
 from hypothesis import strategies as st
 
 from natsched.ports import Lock
-from tests.conformance.world import HOUR, MOMENT, Answer, Operation, World
+from tests.conformance.world import HOUR, MOMENT, PATIENCE, Answer, Operation, World
 
 KEYS: Final = ("lease", "lease.a", "lease.a.x", "lease.ab", "once")
 PREFIXES: Final = ("", "lease", "lease.a", "once", "none")
 _STREAM: Final = "locks"
 _LAST: Final = "zz-last"
-_PATIENCE: Final = 3
 
 
 def _kept(world: World, lock: Lock) -> Answer:
@@ -136,7 +135,7 @@ class Followed:
 
 async def _heard(keys: AsyncIterator[str], last: str) -> set[str]:
     heard: set[str] = set()
-    with anyio.move_on_after(_PATIENCE):
+    with anyio.move_on_after(PATIENCE):
         async for key in keys:
             heard.add(key)
             if key == last:

@@ -8,13 +8,12 @@ import anyio
 from hypothesis import strategies as st
 
 from natsched.core.executions import ExecutionStatus, Record
-from tests.conformance.world import HOUR, MOMENT, Answer, Operation, World
+from tests.conformance.world import HOUR, MOMENT, PATIENCE, Answer, Operation, World
 from tests.factories import NOON, make_record
 
 JOBS: Final = ("a", "a.b", "a.A-1", "b")
 EXECUTIONS: Final = ("A-1", "A-2", "b")
 _LAST: Final = 99
-_PATIENCE: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +76,7 @@ class Followed:
             last = make_record(follow.job or "last", follow.execution or "last", _LAST + index)
             assert await world.backend.history.create(last, ttl=HOUR)
             told.append([])
-            with anyio.move_on_after(_PATIENCE):
+            with anyio.move_on_after(PATIENCE):
                 async for record in records:
                     told[-1].append(record)
                     if record == last:

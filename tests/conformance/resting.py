@@ -11,7 +11,6 @@ from tests.conformance.world import MOMENT, Answer, World, until
 
 _MEMORY: Final = 10 * MOMENT
 _LEAST: Final = 1.5 * MOMENT
-_PATIENCE: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class Rest:
             return await _all(world)
         world.check_speed()
         await anyio.sleep(_LEAST.total_seconds())
-        seen = await until(lambda: _all(world), wanted, _PATIENCE)
+        seen = await until(lambda: _all(world), wanted)
         world.began = time.monotonic()
         return seen
 

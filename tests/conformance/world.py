@@ -7,7 +7,7 @@ they wait for: the answer that memory gave.
 
 import math
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -27,6 +27,9 @@ from tests.contract.waiting import soon
 T = TypeVar("T")
 Answer: TypeAlias = Any
 MOST_OPERATIONS: Final = 30
+PATIENCE: Final = 15
+"""Seconds to wait for what has to come."""
+
 HOUR: Final = timedelta(hours=1)
 MOMENT: Final = timedelta(seconds=1)
 """What is to happen while a sequence rests happens after that time, and a sequence has to be faster up to there."""
@@ -161,10 +164,10 @@ def sequences(
     return st.integers(0, most).flatmap(lambda length: st.lists(operation, min_size=length, max_size=length))
 
 
-async def until(look: Any, wanted: Answer, limit: float) -> Answer:
-    """Look until what is seen is wanted, or the limit in seconds is over, and return what was seen last."""
+async def until(look: Callable[[], Awaitable[Answer]], wanted: Answer) -> Answer:
+    """Look until what is seen is wanted, or patience is over, and return what was seen last."""
     seen = None
-    with anyio.move_on_after(limit):
+    with anyio.move_on_after(PATIENCE):
         while (seen := await look()) != wanted:  # noqa: ASYNC110 - nothing sets an event
             await anyio.sleep(0.05)
     return seen
