@@ -20,7 +20,7 @@ from tests.conformance.keys import LAST_KEYS, keys
 from tests.conformance.messages import FIRST_MESSAGES, messages
 from tests.conformance.records import LAST_RECORDS, records
 from tests.conformance.resting import Rest
-from tests.conformance.world import HOUR, MOMENT, Answer, Operation, TooSlowError, play, sequences
+from tests.conformance.world import HOUR, MOMENT, PATIENCE, Answer, Operation, TooSlowError, play, sequences
 from tests.contract.conftest import open_jetstream
 from tests.contract.servers import MemoryServer
 from tests.servers import ACK_FORMAT_2, OLDEST, is_server_given, run_server, server_binary
@@ -109,7 +109,8 @@ def compare(server: EmbeddedServer, operations: Sequence[Operation], *, ack_wait
             return await play(MemoryServer(backend), operations)
 
     async def on_jetstream() -> None:
-        async with open_jetstream(server, ack_wait=ack_wait) as opened:
+        patience = timedelta(seconds=PATIENCE)
+        async with open_jetstream(server, ack_wait=ack_wait, request_timeout=patience) as opened:
             limit = FASTER_THAN * ack_wait.total_seconds()
             await play(opened, operations, wanted, limit=limit)
 

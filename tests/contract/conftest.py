@@ -13,7 +13,7 @@ from natsched.jetstream.topology import Kind, Topology
 from natsched.memory import MemoryBackend
 from natsched.ports import Backend
 from tests.contract.servers import ACK_WAIT, JetStreamServer, MemoryServer, Server
-from tests.jetstream.opening import open_backend
+from tests.jetstream.opening import REQUEST_TIMEOUT, open_backend
 from tests.servers import run_server
 
 
@@ -30,9 +30,11 @@ async def open_memory() -> AsyncGenerator[Server, None]:
 
 
 @asynccontextmanager
-async def open_jetstream(server: EmbeddedServer, *, ack_wait: timedelta = ACK_WAIT) -> AsyncGenerator[Server, None]:
+async def open_jetstream(
+    server: EmbeddedServer, *, ack_wait: timedelta = ACK_WAIT, request_timeout: timedelta = REQUEST_TIMEOUT
+) -> AsyncGenerator[Server, None]:
     topology = Topology(ack_wait=ack_wait)
-    async with open_backend(server, topology=topology) as opened:
+    async with open_backend(server, topology=topology, request_timeout=request_timeout) as opened:
         made = JetStreamServer(opened)
         try:
             yield made
