@@ -147,7 +147,7 @@ def outbox() -> st.SearchStrategy[Operation]:
     put = st.builds(
         PutNotice, st.builds(notice, st.integers(1, 2), urls, st.sampled_from((None, "S")), st.integers(1, 2))
     )
-    return put | put | put | st.builds(PutNoNotice, st.sampled_from((b"", b"\xff", b"[]")))
+    return put | put | st.builds(PutNoNotice, st.sampled_from((b"", b"\xff", b"[]")))
 
 
 LAST_DELIVERIES: Final[tuple[Operation, ...]] = tuple(Receive(queue, 100) for queue in (*QUEUES, None))

@@ -148,31 +148,40 @@ def _hints() -> st.SearchStrategy[Hint]:
     )
 
 
-def hints(*, ends: bool = False) -> st.SearchStrategy[Operation]:
-    """Draw operations; with `ends` some schedules are of a moment later."""
+def schedules(*, ends: bool = False) -> st.SearchStrategy[Operation]:
+    """Draw operations on schedules; with `ends` some are of a moment later."""
     hint, jobs = _hints(), st.sampled_from([JobId(job) for job in (*JOBS, "none")])
     which = st.sampled_from((Which.LAST, Which.LAST, *Which))
     ats = st.sampled_from((SOON, HOUR) if ends else (HOUR, HOUR + timedelta(milliseconds=1), _YEARS))
     schedule = st.builds(Schedule, hint, ats, which)
-    deliver = st.builds(Deliver, hint, st.sampled_from((None, None, "x", "y")))
     return st.one_of(
         schedule,
         schedule,
-        deliver,
-        deliver,
+        schedule,
         st.builds(Look, st.lists(hint, max_size=3).map(tuple)),
         st.builds(LookForPlans, st.lists(jobs, max_size=4).map(tuple)),
         st.builds(DeleteSchedule, hint, st.booleans()),
-        st.builds(DeleteDelivery, st.integers(0, 3)),
         st.builds(Walk, st.sampled_from((1, 2, 256))),
-        st.just(Deliveries()),
-        st.builds(
-            BehindItsBack,
-            st.sampled_from(JOBS),
-            st.sampled_from(("schedule", "delivery")),
-            st.sampled_from((b"", b"\xff", b'{"v": 99}')),
-        ),
+        _from_behind("schedule"),
     )
+
+
+def delivered() -> st.SearchStrategy[Operation]:
+    """Draw operations that put something among the deliveries, and on what is there."""
+    deliver = st.builds(Deliver, _hints(), st.sampled_from((None, None, "x", "y")))
+    return st.one_of(
+        deliver,
+        deliver,
+        deliver,
+        st.builds(DeleteDelivery, st.integers(0, 3)),
+        st.just(Deliveries()),
+        _from_behind("delivery"),
+    )
+
+
+def _from_behind(what: str) -> st.SearchStrategy[Operation]:
+    data = st.sampled_from((b"", b"\xff", b'{"v": 99}'))
+    return st.builds(BehindItsBack, st.sampled_from(JOBS), st.just(what), data)
 
 
 def overdue() -> st.SearchStrategy[list[Schedule]]:

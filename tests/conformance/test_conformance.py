@@ -15,7 +15,7 @@ from natsched.memory import MemoryBackend
 from tests.conformance.asked import drawing
 from tests.conformance.deliveries import LAST_DELIVERIES, deliveries, outbox
 from tests.conformance.documents import LAST_DOCUMENTS, documents
-from tests.conformance.hints import LAST_HINTS, Schedule, hints, overdue
+from tests.conformance.hints import LAST_HINTS, Schedule, delivered, overdue, schedules
 from tests.conformance.keys import LAST_KEYS, keys
 from tests.conformance.messages import FIRST_MESSAGES, messages
 from tests.conformance.records import LAST_RECORDS, records
@@ -52,7 +52,8 @@ class Kind:
 
 KINDS: Final[Mapping[str, Kind]] = {
     "jobs": Kind(documents(), last=LAST_DOCUMENTS),
-    "hints": Kind(hints() | deliveries() | outbox(), last=(*LAST_HINTS, *LAST_DELIVERIES)),
+    "schedules": Kind(schedules(), last=LAST_HINTS),
+    "deliveries": Kind(delivered() | deliveries() | outbox(), last=(*LAST_HINTS, *LAST_DELIVERIES)),
     "history": Kind(records(), last=LAST_RECORDS),
     "locks": Kind(keys(), last=LAST_KEYS),
     "messages": Kind(messages(), first=FIRST_MESSAGES),
@@ -87,9 +88,15 @@ def test_whatever_is_done_is_answered_alike(running: Running, kind: str) -> None
 def test_after_a_rest_the_same_has_come_by_itself(running: Running) -> None:
     """What is fast enough to be done before anything comes by itself, a rest, and something more."""
     before = st.one_of(
-        documents(ends=True), hints(ends=True), deliveries(ends=True), outbox(), records(ends=True), keys(ends=True)
+        documents(ends=True),
+        schedules(ends=True),
+        delivered(),
+        deliveries(ends=True),
+        outbox(),
+        records(ends=True),
+        keys(ends=True),
     )
-    after = st.one_of(documents(), hints(), deliveries(), records(), keys())
+    after = st.one_of(documents(), schedules(), delivered(), deliveries(), records(), keys())
     last = (*LAST_DOCUMENTS, *LAST_HINTS, *LAST_DELIVERIES, *LAST_RECORDS[:-1], *LAST_KEYS[:-1])
 
     @drawing(running.share, rests=True)
