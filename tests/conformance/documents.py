@@ -7,7 +7,7 @@ from typing import Final, Literal
 from hypothesis import strategies as st
 
 from natsched.core.jobs import JobId, Stored, Unreadable
-from tests.conformance.world import HOUR, MOMENT, Answer, Operation, Which, World, all_of
+from tests.conformance.world import HOUR, MOMENT, Answer, Operation, Which, World, all_of, mixed
 from tests.factories import make_job
 
 IDS: Final = tuple(JobId(job) for job in ("a", "a.b", "a.b.c", "ab", "b", "b.a", "B", "_-1"))
@@ -110,15 +110,14 @@ def documents(*, ends: bool = False) -> st.SearchStrategy[Operation]:
     chunks = st.sampled_from((1, 2, 3, 256))
     prefixes = st.sampled_from(("", "a", "a.b", "b", "B", "none"))
     write = st.builds(Write, ids, st.integers(1, 9), payloads, which, lives)
-    return st.one_of(
-        write,
-        write,
-        st.builds(Delete, ids, which),
-        st.builds(Read, ids),
-        st.builds(ReadMany, st.lists(ids, max_size=4).map(tuple)),
-        st.builds(Scan, prefixes, chunks, st.none() | ids),
-        st.builds(Walk, chunks),
-        st.builds(BehindItsBack, ids, st.sampled_from(("purge", "bytes"))),
+    return mixed(
+        (6, write),
+        (2, st.builds(Delete, ids, which)),
+        (1, st.builds(Read, ids)),
+        (1, st.builds(ReadMany, st.lists(ids, max_size=4).map(tuple))),
+        (2, st.builds(Scan, prefixes, chunks, st.none() | ids)),
+        (1, st.builds(Walk, chunks)),
+        (1, st.builds(BehindItsBack, ids, st.sampled_from(("purge", "bytes")))),
     )
 
 

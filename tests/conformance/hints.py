@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from natsched.core.hints import Hint
 from natsched.core.jobs import JobId
 from natsched.ports import Pending
-from tests.conformance.world import HOUR, MOMENT, Answer, Operation, Which, World, all_of
+from tests.conformance.world import HOUR, MOMENT, Answer, Operation, Which, World, all_of, mixed
 from tests.factories import NOON, make_plan_hint, make_run_hint
 
 QUEUES: Final = ("default", "mail")
@@ -154,28 +154,24 @@ def schedules(*, ends: bool = False) -> st.SearchStrategy[Operation]:
     which = st.sampled_from((Which.LAST, Which.LAST, *Which))
     ats = st.sampled_from((SOON, HOUR) if ends else (HOUR, HOUR + timedelta(milliseconds=1), _YEARS))
     schedule = st.builds(Schedule, hint, ats, which)
-    return st.one_of(
-        schedule,
-        schedule,
-        schedule,
-        st.builds(Look, st.lists(hint, max_size=3).map(tuple)),
-        st.builds(LookForPlans, st.lists(jobs, max_size=4).map(tuple)),
-        st.builds(DeleteSchedule, hint, st.booleans()),
-        st.builds(Walk, st.sampled_from((1, 2, 256))),
-        _from_behind("schedule"),
+    return mixed(
+        (6, schedule),
+        (1, st.builds(Look, st.lists(hint, max_size=3).map(tuple))),
+        (1, st.builds(LookForPlans, st.lists(jobs, max_size=4).map(tuple))),
+        (2, st.builds(DeleteSchedule, hint, st.booleans())),
+        (1, st.builds(Walk, st.sampled_from((1, 2, 256)))),
+        (1, _from_behind("schedule")),
     )
 
 
 def delivered() -> st.SearchStrategy[Operation]:
     """Draw operations that put something among the deliveries, and on what is there."""
     deliver = st.builds(Deliver, _hints(), st.sampled_from((None, None, "x", "y")))
-    return st.one_of(
-        deliver,
-        deliver,
-        deliver,
-        st.builds(DeleteDelivery, st.integers(0, 3)),
-        st.just(Deliveries()),
-        _from_behind("delivery"),
+    return mixed(
+        (6, deliver),
+        (1, st.builds(DeleteDelivery, st.integers(0, 3))),
+        (1, st.just(Deliveries())),
+        (1, _from_behind("delivery")),
     )
 
 

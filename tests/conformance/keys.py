@@ -9,7 +9,7 @@ import anyio
 from hypothesis import strategies as st
 
 from natsched.ports import Lock
-from tests.conformance.world import HOUR, MOMENT, PATIENCE, Answer, Operation, World
+from tests.conformance.world import HOUR, MOMENT, PATIENCE, Answer, Operation, World, mixed
 
 KEYS: Final = ("lease", "lease.a", "lease.a.x", "lease.ab", "once")
 PREFIXES: Final = ("", "lease", "lease.a", "once", "none")
@@ -148,16 +148,15 @@ def keys(*, ends: bool = False) -> st.SearchStrategy[Operation]:
     names, values = st.sampled_from(KEYS), st.binary(max_size=3)
     lives = st.sampled_from((HOUR, MOMENT) if ends else (HOUR,))
     prefixes, index = st.sampled_from(PREFIXES), st.integers(0, 3)
-    return st.one_of(
-        st.builds(Take, names, values, lives),
-        st.builds(Take, names, values, lives),
-        st.builds(Renew, index, values, lives),
-        st.builds(Release, index),
-        st.builds(Put, names, values, lives),
-        st.builds(Get, names),
-        st.builds(List, prefixes),
-        st.builds(Purge, names),
-        st.builds(Follow, st.sampled_from(("endings", "settings")), prefixes),
+    return mixed(
+        (4, st.builds(Take, names, values, lives)),
+        (3, st.builds(Renew, index, values, lives)),
+        (2, st.builds(Release, index)),
+        (1, st.builds(Put, names, values, lives)),
+        (1, st.builds(Get, names)),
+        (1, st.builds(List, prefixes)),
+        (1, st.builds(Purge, names)),
+        (1, st.builds(Follow, st.sampled_from(("endings", "settings")), prefixes)),
     )
 
 

@@ -5,7 +5,7 @@ from typing import Final
 
 from hypothesis import strategies as st
 
-from tests.conformance.world import Answer, Operation, World
+from tests.conformance.world import Answer, Operation, World, mixed
 
 _SUBJECTS: Final = ("orders", "orders.a", "orders.a.b", "none")
 
@@ -41,7 +41,7 @@ def messages() -> st.SearchStrategy[Operation]:
     """Draw operations."""
     own = ("scheduler", "scheduler.a", "schedulers", "scheduler-cancel.a", "scheduler-cancel", "$JS.API", ">", "*")
     store = st.builds(Store, st.sampled_from(_SUBJECTS), st.binary(max_size=3), st.sampled_from((None, "1", "2")))
-    return store | store | store | st.builds(IsOwn, st.sampled_from(own))
+    return mixed((4, store), (1, st.builds(IsOwn, st.sampled_from(own))))
 
 
 FIRST_MESSAGES: Final[tuple[Operation, ...]] = (MakeStreams(),)

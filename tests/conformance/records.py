@@ -8,7 +8,7 @@ import anyio
 from hypothesis import strategies as st
 
 from natsched.core.executions import ExecutionStatus, Record
-from tests.conformance.world import HOUR, MOMENT, PATIENCE, Answer, Operation, World
+from tests.conformance.world import HOUR, MOMENT, PATIENCE, Answer, Operation, World, mixed
 from tests.factories import NOON, make_record
 
 JOBS: Final = ("a", "a.b", "a.A-1", "b")
@@ -109,14 +109,12 @@ def records(*, ends: bool = False) -> st.SearchStrategy[Operation]:
     statuses = st.sampled_from((ExecutionStatus.OK, ExecutionStatus.FAILED))
     create = st.builds(Create, jobs, executions, attempts, statuses, st.text(max_size=3), lives)
     some_job, some_execution = st.none() | jobs, st.none() | executions
-    return st.one_of(
-        create,
-        create,
-        create,
-        st.builds(Get, jobs, executions, attempts),
-        st.builds(List, some_job, some_execution, st.sampled_from((0, 1, 2, 5, 100))),
-        st.builds(Follow, some_job, some_execution),
-        st.builds(BehindItsBack, jobs, executions, attempts, st.sampled_from(("purge", "bytes"))),
+    return mixed(
+        (6, create),
+        (1, st.builds(Get, jobs, executions, attempts)),
+        (3, st.builds(List, some_job, some_execution, st.sampled_from((0, 1, 2, 5, 100)))),
+        (1, st.builds(Follow, some_job, some_execution)),
+        (1, st.builds(BehindItsBack, jobs, executions, attempts, st.sampled_from(("purge", "bytes")))),
     )
 
 

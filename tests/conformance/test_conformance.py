@@ -20,7 +20,7 @@ from tests.conformance.keys import LAST_KEYS, keys
 from tests.conformance.messages import FIRST_MESSAGES, messages
 from tests.conformance.records import LAST_RECORDS, records
 from tests.conformance.resting import Rest
-from tests.conformance.world import HOUR, MOMENT, PATIENCE, Answer, Operation, TooSlowError, play, sequences
+from tests.conformance.world import HOUR, MOMENT, PATIENCE, Answer, Operation, TooSlowError, mixed, play, sequences
 from tests.contract.conftest import open_jetstream
 from tests.contract.servers import MemoryServer
 from tests.servers import ACK_FORMAT_2, OLDEST, is_server_given, run_server, server_binary
@@ -50,10 +50,13 @@ class Kind:
     last: Sequence[Operation] = ()
 
 
+ANSWERED: Final = mixed((3, delivered()), (4, deliveries()), (1, outbox()))
 KINDS: Final[Mapping[str, Kind]] = {
     "jobs": Kind(documents(), last=LAST_DOCUMENTS),
     "schedules": Kind(schedules(), last=LAST_HINTS),
-    "deliveries": Kind(delivered() | deliveries() | outbox(), last=(*LAST_HINTS, *LAST_DELIVERIES)),
+    "deliveries": Kind(
+        mixed((3, delivered()), (4, deliveries()), (1, outbox())), last=(*LAST_HINTS, *LAST_DELIVERIES)
+    ),
     "history": Kind(records(), last=LAST_RECORDS),
     "locks": Kind(keys(), last=LAST_KEYS),
     "messages": Kind(messages(), first=FIRST_MESSAGES),
@@ -87,15 +90,8 @@ def test_whatever_is_done_is_answered_alike(running: Running, kind: str) -> None
 
 def test_after_a_rest_the_same_has_come_by_itself(running: Running) -> None:
     """What is fast enough to be done before anything comes by itself, a rest, and something more."""
-    before = st.one_of(
-        documents(ends=True),
-        schedules(ends=True),
-        delivered(),
-        deliveries(ends=True),
-        outbox(),
-        records(ends=True),
-        keys(ends=True),
-    )
+    ends = (documents(ends=True), schedules(ends=True), records(ends=True), keys(ends=True))
+    before = mixed((4, st.one_of(ends)), (1, delivered()), (2, deliveries(ends=True)), (1, outbox()))
     after = st.one_of(documents(), schedules(), delivered(), deliveries(), records(), keys())
     last = (*LAST_DOCUMENTS, *LAST_HINTS, *LAST_DELIVERIES, *LAST_RECORDS[:-1], *LAST_KEYS[:-1])
 

@@ -26,7 +26,7 @@ from tests.contract.waiting import soon
 
 T = TypeVar("T")
 Answer: TypeAlias = Any
-MOST_OPERATIONS: Final = 30
+MOST_OPERATIONS: Final = 40
 PATIENCE: Final = 15
 """Seconds to wait for what has to come."""
 
@@ -155,6 +155,11 @@ async def all_of(chunks: AsyncIterator[Sequence[T]], most: int) -> list[T]:
         assert len(chunk) <= most
         found += chunk
     return found
+
+
+def mixed(*shares: tuple[int, st.SearchStrategy[Operation]]) -> st.SearchStrategy[Operation]:
+    """Draw from strategies by their shares (`one_of` takes each but once)."""
+    return st.sampled_from([strategy for share, strategy in shares for _ in range(share)]).flatmap(lambda it: it)
 
 
 def sequences(
