@@ -16,7 +16,7 @@ def drawing(share: float = 1, *, rests: bool = False) -> settings:
     It is kept, so that asking for more begins with it, and makes it as small as it goes.
     """
     asked = int(os.environ.get(EXAMPLES_VARIABLE) or 0)
-    number = asked or int(_FEW * share)
+    number = asked or max(int(_FEW * share), 3)
     phases = (Phase.reuse, Phase.generate, Phase.shrink) if asked else (Phase.reuse, Phase.generate)
     return settings(
         max_examples=max(number // _PER_REST, 2) if rests else number,  # the first that is drawn is an empty one

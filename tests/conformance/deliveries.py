@@ -121,9 +121,9 @@ def _seq(delivery: Any) -> int:
 
 def deliveries(*, ends: bool = False) -> st.SearchStrategy[Operation]:
     """Draw operations; with `ends` a delay is over in a moment."""
-    queues = st.sampled_from((*QUEUES[:1] * 3, *QUEUES[1:], None))
+    queues = st.sampled_from((*QUEUES[:1] * 4, *QUEUES[1:], None))
     receive = st.builds(Receive, queues, st.sampled_from((1, 2, 100)))
-    what = st.sampled_from(("ack", "ack", "nak", "later", "in progress"))
+    what = st.sampled_from(("ack", "ack", "nak", "nak", "later", "in progress"))
     say = st.builds(Say, queues, st.integers(0, 3), what, st.just(MOMENT if ends else HOUR))
     return mixed((8, receive), (8, say), (1, st.just(Reopen())))
 

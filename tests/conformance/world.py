@@ -66,7 +66,7 @@ class World:
         return self.server.backend
 
     def number(self, stream: str, seq: int) -> int:
-        """Return a number for a sequence of a stream: the how manieth that was seen; 0 stays 0."""
+        """Return a number for a sequence of a stream, by the order in which they are seen; 0 stays 0."""
         seen = self._seen.setdefault(stream, {0: 0})
         return seen.setdefault(seq, len(seen))
 
