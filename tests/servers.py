@@ -47,7 +47,7 @@ def run_server(
     options = ServerOptions(
         store=folder / "nats",
         binary=binary or tested_binary(),
-        extra=extra or tested_config(),
+        extra=extra if extra or binary else tested_config(),
         sync_interval=sync_interval,
         stop_timeout=5,
     )
@@ -165,7 +165,7 @@ def _cluster(folder: Path, size: int, binary: Path | None) -> list[EmbeddedServe
             ServerOptions(
                 store=folder / f"node{index}",
                 binary=binary or tested_binary(),
-                extra=tested_config(),
+                extra="" if binary else tested_config(),
                 name=f"node{index}",
                 cluster=ClusterOptions(name="tests", port=port, routes=routes),
                 stop_timeout=5,
