@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from natsched.core.webhooks import Notice
 from tests.conformance.hints import QUEUES, STREAM
-from tests.conformance.world import HOUR, MOMENT, PATIENCE, Answer, Operation, World, mixed
+from tests.conformance.world import HOUR, MOMENT, PATIENCE, Answer, Operation, World, mixed, until
 from tests.factories import NOON
 
 _AT_ONCE: Final = 0.001
@@ -67,6 +67,8 @@ class Say:
             case "in progress":
                 delivery.in_progress()
         await world.server.until_answers_are_in(self.queue)
+        if self.what == "ack":  # the stream lets go of it a moment later
+            await until(lambda: _is_listed(world, _seq(delivery)), False)
         return self.what
 
 
@@ -109,6 +111,10 @@ async def _intake(world: World, queue: str | None) -> Any:
     if queue not in world.intakes:
         world.intakes[queue] = await world.contexts.enter_async_context(world.backend.intake(queue))
     return world.intakes[queue]
+
+
+async def _is_listed(world: World, seq: int) -> bool:
+    return seq in {pending.seq for pending in await world.backend.hints.deliveries()}
 
 
 def _content(delivery: Any) -> object:
