@@ -31,7 +31,7 @@ class MemoryHistory:
     async def get(self, job: str, execution: str, attempt: int) -> Record | None:
         await checkpoint()
         message = self._bucket.last(f"{job}.{execution}.{attempt}")
-        return decode_record(message.data) if message else None
+        return None if message is None or message.marker else decode_record(message.data)
 
     async def list(
         self, job: str | None = None, execution: str | None = None, *, limit: int = 100
