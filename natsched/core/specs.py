@@ -219,7 +219,7 @@ def check_payload(value: object, *, field: str) -> None:
     """Check that a payload is JSON and not too large to travel in a job's document."""
     try:
         size = len(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
-        depth = _depth(value)
+        depth = depth_of(value)
     except (TypeError, ValueError, RecursionError) as error:
         raise InvalidJob(f"it is not JSON: {error}", field=field) from error
     if depth > MAX_DEPTH:
@@ -231,10 +231,11 @@ def check_payload(value: object, *, field: str) -> None:
         )
 
 
-def _depth(value: object) -> int:
+def depth_of(value: object) -> int:
+    """Return how deep JSON is nested; what is stored deeper than `MAX_DEPTH` could not be read again."""
     inner: Iterable[object] = ()
     if isinstance(value, Mapping):
         inner = value.values()
     elif isinstance(value, list | tuple):
         inner = value
-    return 1 + max(map(_depth, inner), default=0)
+    return 1 + max(map(depth_of, inner), default=0)
