@@ -1,7 +1,10 @@
 """What others may write: any bytes, any JSON, and good documents with damage in one place."""
 
 import json
+import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeAlias
 
 from hypothesis import HealthCheck, Phase, settings
@@ -23,9 +26,9 @@ _NUMBERS: Final = (
 )  # fmt: skip
 _NESTED: Final = (90, 110, 260, 1100)
 _instants: Final = st.sampled_from(_INSTANTS)
-_numbers: Final = st.sampled_from(_NUMBERS)
-_texts: Final = st.sampled_from(_TEXTS) | st.text(max_size=8)
-_leaves: Final = st.none() | st.booleans() | _numbers | _texts
+numbers: Final = st.sampled_from(_NUMBERS)
+texts: Final = st.sampled_from(_TEXTS) | st.text(max_size=8)
+_leaves: Final = st.none() | st.booleans() | numbers | texts
 
 
 def _nest(depth: int) -> Any:
@@ -36,7 +39,7 @@ def _nest(depth: int) -> Any:
 
 
 values: Final = _leaves | st.recursive(
-    _leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_texts, inner, max_size=3), max_leaves=5
+    _leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3), max_leaves=5
 ) | st.sampled_from(_NESTED).map(_nest)  # fmt: skip
 """What JSON can hold, in the way that Python writes it: with NaN, halves of surrogates and numbers of any size."""
 
@@ -72,9 +75,9 @@ def damaged(draw: st.DrawFn, data: bytes) -> bytes:
         case "gone":
             del inner[key]
         case "more" if isinstance(inner, dict):
-            inner[draw(_texts)] = draw(values)
+            inner[draw(texts)] = draw(values)
         case "renamed" if isinstance(inner, dict):
-            inner[draw(_texts)] = inner.pop(key)
+            inner[draw(texts)] = inner.pop(key)
         case _:
             inner[key] = draw(values | _like(inner[key]) | _like(inner[key]))
     return dumped(document)
@@ -86,11 +89,11 @@ def _like(value: object) -> st.SearchStrategy[Any]:
         case bool() | None:
             return st.booleans() | values
         case int() | float():
-            return _numbers
+            return numbers
         case str() if value[4:5] == "-" and value[10:11] == "T":
             return _instants
         case str():
-            return _texts
+            return texts
         case _:
             return st.sampled_from(({}, [], [{}], {"a": 1}, None))
 
@@ -125,3 +128,39 @@ def examples(number: int, *, shrink: bool = True) -> settings:
         suppress_health_check=list(HealthCheck),
         phases=[phase for phase in Phase if phase not in left_out],
     )
+
+
+class Told(logging.Handler):
+    """What natsched logs."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+    @property
+    def actions(self) -> set[str]:
+        return {getattr(record, "fields", {}).get("action", "") for record in self.records}
+
+    @property
+    def unforeseen(self) -> list[str]:
+        """What was told with a traceback, or kept a sweep from its end."""
+        return [
+            f"{record.getMessage()}: {record.exc_info and record.exc_info[1]!r}"
+            for record in self.records
+            if record.exc_info or getattr(record, "fields", {}).get("action") == "sweep_failed"
+        ]
+
+
+@contextmanager
+def listening() -> Iterator[Told]:
+    logger, told = logging.getLogger("natsched"), Told()
+    level, logger.level = logger.level, logging.INFO
+    logger.addHandler(told)
+    try:
+        yield told
+    finally:
+        logger.removeHandler(told)
+        logger.level = level

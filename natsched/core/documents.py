@@ -53,7 +53,7 @@ def encode_job(job: Job) -> bytes:
     try:
         return _encode_job(job)
     except PydanticSerializationError as error:
-        raise InvalidJob(f"its document cannot be written: {error}") from error
+        raise InvalidJob(f"it cannot be written: {error}", field="document") from error
 
 
 def _encode_job(job: Job) -> bytes:

@@ -208,5 +208,5 @@ def test_a_schedule_that_is_taken_is_read_as_it_was_written(period: timedelta, j
 
 
 def test_a_text_that_cannot_be_written_is_refused() -> None:
-    with pytest.raises(InvalidJob, match="cannot be written"):
+    with pytest.raises(InvalidJob, match="document: it cannot be written"):
         encode_job(make_job(pause_reason="\ud800"))

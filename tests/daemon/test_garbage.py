@@ -1,8 +1,6 @@
 """Others write what they like wherever natsched reads: it is told and left, or dropped; a neighbour loses nothing."""
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -25,48 +23,12 @@ from natsched.targets.context import Context
 from tests.daemon.harness import World, in_a_world, world
 from tests.daemon.vandal import VICTIMS, Vandal
 from tests.factories import make_plan_hint
-from tests.garbage import examples
+from tests.garbage import examples, listening
 from tests.virtual import run_virtual
 
 SOON = timedelta(seconds=3)
 HASTY: dict[str, Any] = {"reconciler_interval": SOON, "reconciler_grace": SOON}
 PERIOD = 5.0
-
-
-class Told(logging.Handler):
-    """What natsched logs."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        self.records: list[logging.LogRecord] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
-
-    @property
-    def actions(self) -> set[str]:
-        return {getattr(record, "fields", {}).get("action", "") for record in self.records}
-
-    @property
-    def unforeseen(self) -> list[str]:
-        """What was told with a traceback, or kept a sweep from its end."""
-        return [
-            f"{record.getMessage()}: {record.exc_info and record.exc_info[1]!r}"
-            for record in self.records
-            if record.exc_info or getattr(record, "fields", {}).get("action") == "sweep_failed"
-        ]
-
-
-@contextmanager
-def listening() -> Iterator[Told]:
-    logger, told = logging.getLogger("natsched"), Told()
-    level, logger.level = logger.level, logging.INFO
-    logger.addHandler(told)
-    try:
-        yield told
-    finally:
-        logger.removeHandler(told)
-        logger.level = level
 
 
 class Taker:
