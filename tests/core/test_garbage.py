@@ -69,7 +69,7 @@ def read(data: bytes) -> Job | None:
     return None
 
 
-@examples(250)
+@examples(150)
 @given(garbage(*JOBS))
 @example(changed("spec/tolerance", float("nan")))
 @example(changed("spec/payload", [float("inf")]))

@@ -64,7 +64,7 @@ async def _furnish(one: World) -> None:
     await client.ensure_job("bad.asks", Interval(seconds=6), target=NatsRequest(subject="work", heartbeat=3.0))
 
 
-@examples(14, shrink=False)
+@examples(8, shrink=False)
 @given(st.data())
 def test_whatever_is_written_a_neighbour_loses_nothing_and_what_is_put_right_runs(data: st.DataObject) -> None:
     run_virtual(partial(_suffer, data))
