@@ -22,6 +22,7 @@ from natsched.ports import Backend
 from natsched.protocol.operations import Ensured, Operations
 
 _CHUNK: Final = 256
+_LONGEST_CURSOR: Final = 20
 
 log = get_logger(__name__)
 
@@ -216,7 +217,7 @@ class Client:
 
     def _scan(self, prefix: str, chunk: int, after: str | None) -> AsyncIterator[Sequence[Stored]]:
         checked = job_id(prefix) if prefix else ""
-        if after is not None and not after.isdecimal():
+        if after is not None and not (after.isdecimal() and len(after) <= _LONGEST_CURSOR):
             raise InvalidJob(f"{after!r} is not the `next` of a page", field="after")
         return self._backend.jobs.scan(checked, chunk=chunk, after=int(after or 0))
 

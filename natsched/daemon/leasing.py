@@ -27,6 +27,8 @@ PRIMARY: Final = "reconciler"
 
 _RENEW_AT: Final = 0.3
 _SHORTEST_PAUSE: Final = 0.1
+_NO_LEASE: Final = (ValueError, KeyError, TypeError, RecursionError)
+"""What reading the value of a lease raises that no replica wrote."""
 
 log = get_logger(__name__)
 
@@ -166,7 +168,7 @@ async def serving(locks: Locks, queue: str) -> frozenset[LeaseId]:
         try:
             if queue in json.loads(value)["queues"]:
                 found.add(LeaseId(key))
-        except (ValueError, KeyError, TypeError):
+        except _NO_LEASE:
             continue
     return frozenset(found)
 
@@ -174,7 +176,7 @@ async def serving(locks: Locks, queue: str) -> frozenset[LeaseId]:
 async def primary(locks: Locks) -> LeaseId | None:
     """Return the lease of the replica that reconciles: of all replicas one, for as long as it lives."""
     found = await locks.get(PRIMARY)
-    return None if found is None else LeaseId(found[0].decode())
+    return None if found is None else LeaseId(found[0].decode(errors="replace"))
 
 
 async def zone_data(locks: Locks) -> Mapping[str, tuple[str, ...]]:
@@ -184,7 +186,7 @@ async def zone_data(locks: Locks) -> Mapping[str, tuple[str, ...]]:
         try:
             about = json.loads(value)
             tzdata, replica = str(about["tzdata"]), str(about["replica"])
-        except (ValueError, KeyError, TypeError):
+        except _NO_LEASE:
             continue
         found[tzdata] = (*found.get(tzdata, ()), replica)
     return found

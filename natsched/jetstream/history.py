@@ -47,7 +47,7 @@ class HistoryBucket:
 
     async def get(self, job: str, execution: str, attempt: int) -> Record | None:
         message = await self._bucket.last(f"{job}.{execution}.{attempt}")
-        return None if message is None or message.is_marker else decode_record(message.data)
+        return None if message is None or message.is_marker else _record(message.subject, message.data)
 
     async def list(
         self, job: str | None = None, execution: str | None = None, *, limit: int = 100
