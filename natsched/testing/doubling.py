@@ -34,10 +34,12 @@ def doubled(life: Life) -> Iterator[Finding]:
 
 
 def _may_follow(life: Life, first: Run, second: Run) -> bool:
+    if life.is_by_hand(second):
+        return True
     bounds = life.history.bounds
     specs = life.specs_at(first.start.at, second.start.at)
     if specs and all(spec.delivery == "at_most_once" for spec in specs):
-        return first.end is not None and first.end.status in BY_HAND
+        return False
     if first.end is not None and first.end.status in _AGAIN:
         return True
     began = later(second.start.at, bounds.clocks)

@@ -75,7 +75,12 @@ class Life:
     def is_by_hand(self, run: Run) -> bool:
         """Whether it is an attempt that only somebody can have asked for."""
         before = [one for one in self.executions[run.start.execution] if one.start.attempt < run.start.attempt]
-        return bool(before) and before[-1].end is not None and before[-1].end.status in BY_HAND
+        if not before:
+            return False
+        last, attempts = before[-1], range(before[-1].start.attempt, run.start.attempt)
+        execution = run.start.execution
+        told = {one.status for one in self.left_out if one.execution == execution and one.attempt in attempts}
+        return not told.isdisjoint(BY_HAND) or (last.end is not None and last.end.status in BY_HAND)
 
     def eras_at(self, since: datetime, until: datetime | None = None) -> list[Era]:
         """Return what may have been in force at some moment of that time, also as the removed job."""
