@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 
 from tests.simulation.checking import problems
-from tests.simulation.drawing import Drawn, draw
+from tests.simulation.drawing import TROUBLES, Drawn, draw
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.shrinking import broken, shrink
 from tests.simulation.world import Simulation
@@ -36,7 +36,7 @@ def main() -> int:
 def _run(asked: argparse.Namespace) -> int:
     began, runs, mishaps, failed, ran = time.monotonic(), 0, Counter[str](), 0, 0
     for seed in range(asked.first, asked.first + asked.number):
-        drawn = draw(seed, rough=asked.rough, seconds=asked.seconds)
+        drawn = draw(seed, kinds=list(TROUBLES) if asked.rough else None, seconds=asked.seconds)
         simulation = Simulation(drawn)
         journal = simulation.run()
         ran, runs, mishaps = ran + 1, runs + len(journal.calls), mishaps + journal.mishaps()

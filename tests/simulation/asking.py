@@ -14,8 +14,16 @@ Asked: TypeAlias = tuple[float, str, Mapping[str, Any]]
 Special: TypeAlias = Callable[[Random], Mapping[str, Any]]
 
 
-def draw_jobs(random: Random, seconds: float) -> Iterator[Asked]:
+def draw_jobs(random: Random, seconds: float, options: Mapping[str, Any]) -> Iterator[Asked]:
     """Draw what is asked for, when: each job is ensured, and some of them are changed, paused, removed and so on."""
+    for at, what, given in _draw_jobs(random, seconds):
+        if "options" in given:
+            yield at, what, {**given, "options": _allowed({**given["options"], **options})}
+        else:
+            yield at, what, given
+
+
+def _draw_jobs(random: Random, seconds: float) -> Iterator[Asked]:
     versions = itertools.count(1)
     for number in range(random.choice((1, 1, 2, 3))):
         job = f"j{number}"
@@ -98,6 +106,8 @@ def _allowed(options: dict[str, Any]) -> Mapping[str, Any]:
         options.pop("max_concurrency", None)
     if options["catch_up"] == "none":
         options.pop("catch_up_window", None)
+    if options.get("delivery") == "at_most_once":
+        options.pop("retry", None)
     return options
 
 

@@ -181,5 +181,6 @@ def _works(journal: Journal) -> Iterator[str]:
     works = sorted(journal.works, key=lambda work: work.since)
     for one, other in pairwise(works):
         away = any(absence.replica == one.member and absence.at < other.since for absence in journal.absences)
-        if one.until is None or (other.since < one.until and not away and not journal.outages):
+        restarted = any(step.what == "restarts" for _, _, step in journal.befallen)
+        if other.since < one.until and not away and not restarted:
             yield f"made by two at once: {one} and {other}"

@@ -3,7 +3,7 @@
 So a history can be told in advance, and what breaks a promise be shortened to the steps that it takes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final
@@ -48,14 +48,17 @@ class Drawn:
     steps: tuple[Step, ...] = ()
 
 
-def draw(seed: int, *, rough: bool = False, seconds: float = 45.0) -> Drawn:
-    """Draw a history; a few kinds of trouble befall it, in `rough` weather all."""
+def draw(
+    seed: int, *, kinds: Sequence[str] | None = None, options: Mapping[str, Any] | None = None, seconds: float = 45.0
+) -> Drawn:
+    """Draw a history; a few `kinds` of trouble befall it, or those that are given. All jobs have the `options`."""
     random = Random(seed)
-    kinds = list(TROUBLES) if rough else random.sample(list(TROUBLES), random.choice((1, 2, 3, 4)))
+    some = random.sample(list(TROUBLES), random.choice((1, 2, 3, 4)))
+    kinds = some if kinds is None else kinds
     steps = [step for kind in kinds for step in TROUBLES[kind](random, seconds)]
     asked = [
         Step(what=what, whom=random.choice(CLIENTS), at=at, given=given)
-        for at, what, given in draw_jobs(random, seconds)
+        for at, what, given in draw_jobs(random, seconds, options or {})
     ]
     return Drawn(
         seed=seed,

@@ -52,11 +52,11 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """What was done under the once lock, by whom, and from when to when; `until` is None if it was not finished."""
+    """What was done under the once lock, by whom, and from when to when."""
 
     member: str
     since: datetime
-    until: datetime | None
+    until: datetime
 
 
 @dataclass(slots=True)

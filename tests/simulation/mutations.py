@@ -1,22 +1,22 @@
 """Rules of the protocol, each switched off: what the simulation is to notice."""
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from unittest import mock
 
 from natsched.core import deciding, takeovers
-from natsched.core.decisions import Drop
+from natsched.core.decisions import Claim, Drop
 from natsched.core.endings import Outcome, record_of
 from natsched.core.executions import Record
 from natsched.core.facts import Facts
-from natsched.core.hints import Hint, PlanHint, RunHint
+from natsched.core.hints import Hint, PlanHint
 from natsched.core.jobs import ExecutionId, Job, Running
-from natsched.daemon import books, claiming, dispatching, executing
+from natsched.core.schedules import Interval
+from natsched.daemon import books, dispatching, executing
 from natsched.daemon.books import Books
-from natsched.daemon.claiming import Claimer
 from natsched.daemon.reconciling import Reconciler
 from natsched.errors import Conflict, Unavailable
 from natsched.memory.hints import MemoryHints
@@ -25,6 +25,7 @@ from natsched.protocol import operations
 from natsched.protocol.groups import Groups
 from natsched.protocol.hinting import Hinter
 from natsched.protocol.once import _Once
+from tests.simulation.drawing import Drawn, Step, draw
 from tests.simulation.replicas import MemberClock
 
 SwitchedOff = Callable[[], AbstractContextManager[object]]
@@ -32,11 +33,21 @@ SwitchedOff = Callable[[], AbstractContextManager[object]]
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """How a rule is switched off, and a seed whose history that breaks; all kinds of trouble at once if `rough`."""
+    """How a rule is switched off, and a drawing whose history that breaks: its seed, and what it is to have."""
 
     switched_off: SwitchedOff
     seed: int
-    rough: bool = False
+    kinds: Sequence[str] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    provisioned: bool = True
+    steps: tuple[Step, ...] = ()
+    """Written by hand where what is drawn hardly ever comes to it; then the seed does not matter."""
+
+    def draw(self, seed: int) -> Drawn:
+        if self.steps:
+            return Drawn(seed=seed, trouble=40.0, steps=self.steps)
+        drawn = draw(seed, kinds=self.kinds, options=self.options)
+        return drawn if self.provisioned else replace(drawn, provisioned=False)
 
 
 @contextmanager
@@ -48,21 +59,6 @@ def plan_number_ignored() -> Iterator[None]:
         job = facts.stored.job
         if isinstance(hint, PlanHint) and isinstance(job, Job) and hint.uid == job.uid:
             hint = replace(hint, n=job.status.plan.n)
-        return decide(hint, facts)
-
-    with mock.patch.object(dispatching, "decide", careless):
-        yield
-
-
-@contextmanager
-def attempt_ignored() -> Iterator[None]:
-    """A hint of a retry counts whatever attempt it is of."""
-    decide = deciding.decide
-
-    def careless(hint: Hint, facts: Facts) -> Any:
-        job = facts.stored.job
-        if isinstance(hint, RunHint) and isinstance(job, Job) and hint.execution in job.status.retries:
-            hint = replace(hint, attempt=job.status.retries[hint.execution].attempt)
         return decide(hint, facts)
 
     with mock.patch.object(dispatching, "decide", careless):
@@ -227,15 +223,6 @@ def schedules_deleted_by_subject() -> Iterator[None]:
         yield
 
 
-def own_claim_unknown() -> AbstractContextManager[object]:
-    """A claim whose answer was lost is not known again."""
-
-    async def unknown(self: Claimer, claim: object) -> None:
-        return None
-
-    return mock.patch.object(claiming.Claimer, "_own", unknown)
-
-
 def wall_clock_believed() -> AbstractContextManager[object]:
     """A replica goes by its machine's clock."""
     return mock.patch.object(MemberClock, "follow", return_value=None)
@@ -278,39 +265,54 @@ def crashes_uncounted() -> AbstractContextManager[object]:
         entry = replace(job.status.running[execution], once=False)
         running: Mapping[ExecutionId, Running] = {**job.status.running, execution: entry}
         spec = replace(job.spec, delivery="at_least_once")
-        return take_over(replace(job, spec=spec, status=replace(job.status, running=running)), execution, facts)
+        status = replace(job.status, running=running)
+        decision = take_over(replace(job, spec=spec, status=status), execution, facts)
+        return (
+            replace(decision, job=replace(decision.job, spec=job.spec)) if isinstance(decision, Claim) else decision
+        )
 
     return mock.patch.object(takeovers, "_take_over", again)
 
 
-def records_not_finished_from() -> AbstractContextManager[object]:
-    """What is recorded as ended is run again all the same, if its holder died before it wrote the document."""
-    return mock.patch.object(takeovers, "FINAL", frozenset())
+def _ensured(at: float, seconds: float, whom: str = "c2") -> Step:
+    options = {"metadata": {"version": 1, "lasts": 0.0, "fails": ""}}
+    given = {"job": "j0", "schedule": Interval(seconds=seconds), "options": options}
+    return Step(what="ensures", whom=whom, at=at, given=given)
 
+
+LATE_HINT: Final = (
+    _ensured(1.0, 6.0),
+    _ensured(32.2, 3.0, "c1"),
+    Step(what="question slow", whom="c1", nth=3, lasts=0.5),  # its hint, which finds that of the next change there
+    _ensured(32.3, 11.0),
+)
+LATE_DELETION: Final = (
+    _ensured(1.0, 6.0),
+    Step(what="pauses", whom="c1", at=9.0, given={"job": "j0", "until": None}),
+    Step(what="question slow", whom="c1", nth=4, lasts=0.5),  # the deletion of the schedule that it left
+    Step(what="resumes", whom="c2", at=9.1, given={"job": "j0"}),
+)
 
 MUTATIONS: Final[Mapping[str, Mutation]] = {
     "the plan number": Mutation(plan_number_ignored, 0),
-    "the number of an attempt": Mutation(attempt_ignored, 0),
     "the revision of a write": Mutation(revision_ignored, 0),
-    "reading again from the leader": Mutation(old_reads_believed, 0),
+    "reading again from the leader": Mutation(old_reads_believed, 52),
     "the leases of others": Mutation(leases_ignored, 0),
-    "the own lease": Mutation(lease_not_looked_at, 0),
-    "overlap at a takeover": Mutation(overlap_ignored_at_takeovers, 0),
+    "the own lease": Mutation(lease_not_looked_at, 170),
+    "overlap at a takeover": Mutation(overlap_ignored_at_takeovers, 58),
     "overlap at a claim": Mutation(overlap_ignored, 0),
     "taking over": Mutation(dead_executions_left, 0),
     "the reconciler": Mutation(debts_forgotten, 0),
-    "the token at the finish": Mutation(token_ignored, 0),
-    "the record before the document": Mutation(record_after_document, 0),
+    "the token at the finish": Mutation(token_ignored, 156),
+    "the record before the document": Mutation(record_after_document, 10),
     "the document before the acknowledgement": Mutation(finish_without_document, 0),
-    "never replacing a newer hint": Mutation(newer_hints_replaced, 0),
-    "repairs without a message id": Mutation(repairs_with_an_id, 0),
-    "deleting schedules by sequence": Mutation(schedules_deleted_by_subject, 0),
-    "knowing one's own claim": Mutation(own_claim_unknown, 0),
+    "never replacing a newer hint": Mutation(newer_hints_replaced, 0, steps=LATE_HINT),
+    "repairs without a message id": Mutation(repairs_with_an_id, 24),
+    "deleting schedules by sequence": Mutation(schedules_deleted_by_subject, 0, steps=LATE_DELETION),
     "the server's clock": Mutation(wall_clock_believed, 0),
-    "one at a time of a group": Mutation(groups_free, 0),
-    "a key for one job": Mutation(keys_free, 0),
-    "the once lock": Mutation(once_lock_left, 0),
-    "at most once": Mutation(crashes_uncounted, 0),
-    "finishing from a record": Mutation(records_not_finished_from, 0),
+    "one at a time of a group": Mutation(groups_free, 0, (), {"concurrency_key": "g"}),
+    "a key for one job": Mutation(keys_free, 4),
+    "the once lock": Mutation(once_lock_left, 0, (), provisioned=False),
+    "at most once": Mutation(crashes_uncounted, 1, ("deaths",), {"delivery": "at_most_once", "overlap": "skip"}),
 }
 """By the rule that is switched off."""

@@ -146,7 +146,7 @@ class Member:
         return await self.link.ask(look)
 
     async def _make(self) -> None:
-        since, until = self.clock.true(), None
+        since = self.clock.true()
         try:
             for part in PARTS:
                 if part not in await self._there():
@@ -156,9 +156,8 @@ class Member:
 
                     await self.clock.sleep(_MAKING)
                     await self.link.ask(make)
-            until = self.clock.true()
         finally:
-            self.journal.works.append(Work(member=self.name, since=since, until=until or self.clock.true()))
+            self.journal.works.append(Work(member=self.name, since=since, until=self.clock.true()))
 
     def _observe(self, event: Event) -> None:
         match event:

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from tests.simulation.checking import problems
-from tests.simulation.drawing import draw
+from tests.simulation.drawing import TROUBLES, draw
 from tests.simulation.mutations import MUTATIONS
 from tests.simulation.shrinking import broken, shrink
 from tests.simulation.world import Simulation
@@ -37,12 +37,13 @@ def test_a_seed_is_a_history_bit_for_bit() -> None:
 @pytest.mark.parametrize("rule", sorted(MUTATIONS))
 def test_without_a_rule_of_the_protocol_some_history_breaks_a_promise(rule: str) -> None:
     mutation = MUTATIONS[rule]
-    for seed in itertools.chain([mutation.seed], SEEDS[:BITES]):
+    for seed in itertools.chain([mutation.seed], () if mutation.steps else SEEDS[:BITES]):
+        drawn = mutation.draw(seed)
         with mutation.switched_off():
-            found = broken(draw(seed))
+            found = broken(drawn)
         if found:
             print(f"seed {seed}: {found[0]}")
-            assert not broken(draw(seed)), "it is broken with the rule as well"
+            assert not broken(drawn), "it is broken with the rule as well"
             return
     raise AssertionError(f"nobody missed {rule}")
 
@@ -60,7 +61,8 @@ def test_a_broken_history_is_told_in_as_few_steps_as_it_takes() -> None:
 
 
 def test_what_befalls_is_what_was_drawn() -> None:
-    drawn = draw(3, rough=True)
+    drawn = draw(3, kinds=list(TROUBLES))
     journal = Simulation(drawn).run()
-    assert {step for _, _, step in journal.befallen} <= set(drawn.steps)
+    assert journal.befallen
+    assert all(step in drawn.steps for _, _, step in journal.befallen)
     assert not list(problems(journal, drawn))
