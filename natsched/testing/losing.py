@@ -86,10 +86,11 @@ def _is_settled(life: Life, era: Era, due: datetime) -> bool:
     if (at := min(passed, default=None)) is not None and not life.is_excused(claimed, at):
         return True
     start = era.start_of(due)
+    pause = _own_pause(life, era)
     if not era.is_active(due):
         start, waits = _end_of_pause(life, era), True
-    elif (pause := _own_pause(life, era)) is not None and pause.asked <= life.ready(
-        start, until=pause.asked, waits=True
+    elif pause is not None and pause.asked <= later(
+        life.ready(start, until=pause.asked, waits=True), history.bounds.late
     ):
         start, waits = _end_of_pause(life, pause), True
     else:
