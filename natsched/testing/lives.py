@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from natsched.core.executions import TRANSITIONS, Event
 from natsched.core.jobs import Spec
 from natsched.core.planning import earlier, later
 from natsched.testing.changes import Change
@@ -16,6 +17,10 @@ from natsched.testing.runs import End, LeftOut, Start, is_scheduled
 
 WAIT: Final = ("queue", "replace")
 """The overlap policies by which a run waits for others; by the rest it is skipped."""
+
+
+BY_HAND: Final = frozenset(status for status, row in TRANSITIONS.items() if Event.RETRY_BY_HAND in row)
+"""The ends after which another attempt comes only if somebody asks for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,16 @@ class Life:
         """The concurrency key that the job has had all its life."""
         keys = {era.spec.concurrency_key for era in self.eras if era.spec is not None}
         return keys.pop() if len(keys) == 1 else None
+
+    def is_by_hand(self, run: Run) -> bool:
+        """Whether it is an attempt that only somebody can have asked for."""
+        before = [one for one in self.executions[run.start.execution] if one.start.attempt < run.start.attempt]
+        if not before:
+            return False
+        last, attempts = before[-1], range(before[-1].start.attempt, run.start.attempt)
+        execution = run.start.execution
+        told = {one.status for one in self.left_out if one.execution == execution and one.attempt in attempts}
+        return not told.isdisjoint(BY_HAND) or (last.end is not None and last.end.status in BY_HAND)
 
     def eras_at(self, since: datetime, until: datetime | None = None) -> list[Era]:
         """Return what may have been in force at some moment of that time, also as the removed job."""

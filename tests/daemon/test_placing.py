@@ -50,6 +50,18 @@ async def test_a_replica_that_dies_takes_its_part_with_it_and_no_other(world: Wo
 
 
 @in_a_world
+async def test_a_part_is_run_by_no_other_replica_also_if_every_one_is_no_longer_to_run_it(world: World) -> None:
+    world.handler(takes=8.0)
+    members = {name: await world.start(name) for name in ("r1", "r2")}
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h", scope="all", overlap="allow")
+    await world.clock.sleep(12)
+    await world.client.ensure_job("a", Interval(seconds=60), handler="h", overlap="allow")
+    members.pop(world.calls[0].replica).kill()  # it made the claim: its part is named as a run of one replica is
+    await world.clock.sleep(40)
+    assert Counter(call.replica for call in world.calls) == {"r1": 1, "r2": 1}
+
+
+@in_a_world
 async def test_a_part_that_failed_is_tried_again_by_the_replica_whose_part_it_is(world: World) -> None:
     world.handler(fails=ValueError("no"))
     await world.start("r1")
