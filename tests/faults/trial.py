@@ -1,0 +1,217 @@
+"""One trial: a site, jobs, a client that keeps changing them, troubles from a seed, and then the checker."""
+
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import anyio
+
+from natsched import Client, Record
+from natsched.testing import Bounds, Finding, History, check, told_by
+from tests.e2e.conftest import connected
+from tests.faults.changing import Changer
+from tests.faults.jobs import Jobs
+from tests.faults.journal import ends_of, lines, starts_of
+from tests.faults.notes import Notes, now
+from tests.faults.site import Site, site
+from tests.faults.troubles import Kind, Trouble, Troubles, draw
+
+REPLICAS: Final = ("a", "b", "c")
+SKEWED: Final = "c"
+BOUNDS: Final = Bounds(late=timedelta(seconds=2), recovery=timedelta(seconds=10))
+IN_CLUSTERS: Final = Bounds(late=timedelta(seconds=2), recovery=timedelta(seconds=15))
+_ALL: Final = 10_000_000
+_DISK: Final = "256m"
+_FAKETIME: Final = "/usr/lib/*/faketime/libfaketime.so.1"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What to run. `kinds`: the troubles to draw from, where they are possible; `older`: a tree to upgrade from."""
+
+    seed: int
+    seconds: float
+    servers: int = 1
+    jobs: int = 250
+    kinds: Sequence[Kind] = tuple(Kind)
+    older: Path | None = None
+
+    @property
+    def bounds(self) -> Bounds:
+        return BOUNDS if self.servers == 1 else IN_CLUSTERS
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """All that came of it."""
+
+    options: Options
+    plan: Sequence[Trouble]
+    not_injected: Mapping[Kind, str]
+    notes: Notes
+    changer: Changer
+    began: datetime
+    history: History
+    records: Sequence[Record]
+    told: Sequence[Mapping[str, Any]]
+    findings: Sequence[Finding] = ()
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def is_good(self) -> bool:
+        return not self.findings and not self.wrong
+
+
+async def trial(options: Options, folder: Path) -> Outcome:
+    """Run it and check what came of it."""
+    random = Random(options.seed)
+    with _disk(folder, options) as (disk, why_no_disk):
+        impossible = _impossible(options, why_no_disk)
+        kinds = [kind for kind in options.kinds if kind not in impossible]
+        recovery = options.bounds.recovery.total_seconds()
+        plan = draw(random, kinds, seconds=options.seconds, calm=recovery + 2)
+        async with _running(folder, options, disk) as (up, client, troubles):
+            changer = Changer(client, Jobs(Random(options.seed), up.journals), Random(options.seed), options.jobs)
+            began = now()
+            await _befall(changer, troubles, plan, options.seconds)
+            await anyio.sleep(recovery + 2 * options.bounds.late.total_seconds())
+            until = now()
+            records = await client.executions(limit=_ALL)
+            wrong = [*changer.wrong, *troubles.notes.wrong, *up.gone, *up.ended()]
+            wrong += await _unheard(client, changer, records, up, until - options.bounds.recovery)
+    told = list(lines(up.journals))
+    history = _history(options.bounds, changer, troubles.notes, records, told, until)
+    return Outcome(
+        options=options,
+        plan=plan,
+        not_injected=impossible,
+        notes=troubles.notes,
+        changer=changer,
+        began=began,
+        history=history,
+        records=records,
+        told=told,
+        findings=check(history),
+        wrong=wrong,
+    )
+
+
+async def _befall(changer: Changer, troubles: Troubles, plan: Sequence[Trouble], seconds: float) -> None:
+    """Have it all happen, for so many seconds and until all is well again."""
+    end = anyio.current_time() + seconds
+    async with anyio.create_task_group() as watching:
+        watching.start_soon(troubles.notes.watch)
+        await changer.create()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(changer.run)
+            await troubles.run(plan)
+            await anyio.sleep(end - anyio.current_time())
+            changer.stop()
+        watching.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _running(folder: Path, options: Options, disk: Path | None) -> AsyncIterator[tuple[Site, Client, Troubles]]:
+    async with site(folder, servers=options.servers, replicas=list(REPLICAS), store=disk) as up:
+        troubles = Troubles(up, Notes(), disk=disk)
+        if Kind.CLOCK in options.kinds and (library := _faketime()) is not None:
+            file = troubles.skewed[SKEWED] = folder / "offset"
+            file.write_text("+30\n")
+            up.special[SKEWED] = _wrong_clock(library, file)
+        async with anyio.create_task_group() as tasks:
+            for name in REPLICAS:
+                tasks.start_soon(up.start, name)
+        urls, hasty = [link.url for link in up.client], {"nats__ping_interval": "2s", "nats__request_timeout": "2s"}
+        async with connected(*urls, scheduler__replicas=options.servers, **hasty) as client:
+            yield up, client, troubles
+
+
+def _history(
+    bounds: Bounds,
+    changer: Changer,
+    notes: Notes,
+    records: Sequence[Record],
+    told: Sequence[Mapping[str, Any]],
+    until: datetime,
+) -> History:
+    return History(
+        changes=changer.changes,
+        starts=starts_of(told, changer.changes, notes),
+        ends=ends_of(told, records),
+        left_out=told_by(records, changer.changes).left_out,
+        absences=notes.absences,
+        outages=notes.outages,
+        bounds=replace(bounds, late=bounds.late + notes.held_up),
+        until=until,
+    )
+
+
+async def _unheard(
+    client: Client, changer: Changer, records: Sequence[Record], up: Site, until: datetime
+) -> list[str]:
+    """Find runs that were asked for by hand, and neither began nor wait nor are recorded as anything."""
+    heard = {record.execution for record in records} | {line["execution"] for line in lines(up.journals)}
+    removed = {change.uid for change in changer.changes if change.spec is None}
+    found = []
+    for asked in changer.asked:
+        if asked.execution in heard or asked.execution.partition("-")[0] in removed or asked.at > until:
+            continue
+        document = (await client.get_job(asked.job)).document
+        if asked.execution in document.status.manual and document.status.running:
+            continue
+        found.append(f"{asked.at}: {asked.execution} of {asked.job} was asked for, and nothing is heard of it")
+    return found
+
+
+def _impossible(options: Options, why_no_disk: str | None) -> dict[Kind, str]:
+    """Say what cannot be done here, and why."""
+    found: dict[Kind, str] = {}
+    if options.servers == 1:
+        alone = "there is one server"
+        found |= {Kind.PARTITION: alone, Kind.LEADER_KILL: alone}
+    if why_no_disk is not None:
+        found[Kind.DISK] = why_no_disk
+    if _faketime() is None:
+        found[Kind.CLOCK] = "libfaketime is not installed (Debian: apt-get install faketime)"
+    return {kind: why for kind, why in found.items() if kind in options.kinds}
+
+
+@contextmanager
+def _disk(folder: Path, options: Options) -> Iterator[tuple[Path | None, str | None]]:
+    """Give a small disk for the servers' data, or the reason why there is none."""
+    if Kind.DISK not in options.kinds:
+        yield None, None
+        return
+    place = folder / "disk"
+    place.mkdir(parents=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", place], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        yield None, f"no small disk can be mounted: {mounted.stderr.strip()}"
+        return
+    try:
+        yield place, None
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=True)
+
+
+def _faketime() -> str | None:
+    found = sorted(Path("/").glob(_FAKETIME.removeprefix("/")))
+    return str(found[0]) if found else None
+
+
+def _wrong_clock(library: str, file: Path) -> dict[str, str]:
+    """Return the variables that make a process's wall clock, and nothing else, wrong by what the file says."""
+    return {
+        "LD_PRELOAD": library,
+        "FAKETIME_TIMESTAMP_FILE": str(file),
+        "FAKETIME_CACHE_DURATION": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+    }
