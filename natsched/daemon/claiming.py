@@ -203,14 +203,18 @@ class Claimer:
 
     async def _win(self, stored: Stored, claim: Claim) -> tuple[Job, int] | None:
         """Write the claim; a lost one may be this very claim, whose answer was lost."""
-        await self._books.keep(claim.job, *claim.records)
+        stale = await self._books.keep(claim.job, *claim.records)
         try:
-            revision = await self._books.write(claim.job, expected=stored.revision)
+            won = claim.job, await self._books.write(claim.job, expected=stored.revision)
         except Conflict:
-            return await self._own(claim)
-        for record in claim.records:
-            self._observe(RunLeftOut(record=record))
-        return claim.job, revision
+            if (own := await self._own(claim)) is None:
+                return None
+            won = own
+        else:
+            for record in claim.records:
+                self._observe(RunLeftOut(record=record))
+        await self._books.put_right(stale)
+        return won
 
     async def _own(self, claim: Claim) -> tuple[Job, int] | None:
         """Return the document if the claim is in it."""
