@@ -9,7 +9,6 @@ import anyio
 
 from natsched.testing import Absence, Outage
 
-
 _PULSE: Final = 0.05
 
 

@@ -45,7 +45,8 @@ def _figures(outcome: Outcome) -> Iterator[str]:
     yield f"left out with a record: {_counts(left_out)}"
     yield _lags(outcome, seconds)
     held_up = outcome.notes.held_up.total_seconds()
-    yield f"allowed for: {history.bounds.late.total_seconds():.1f} s, of them {held_up:.1f} s that this process was held up"
+    late = history.bounds.late.total_seconds()
+    yield f"late is what begins more than {late:.1f} s after it could, {held_up:.1f} s of it as this process was held up"
     broken = Counter({kind.value: 0 for kind in Broken})
     broken.update(finding.kind.value for finding in outcome.findings)
     yield "broken promises: " + ", ".join(f"{kind} {number}" for kind, number in broken.items())
