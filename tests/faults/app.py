@@ -44,15 +44,15 @@ def thread(ctx: Context) -> None:
 
 
 @registry.handler("look")
-def look(ctx: Context) -> None:
+async def look(ctx: Context) -> None:
     """Write down what this process holds."""
+    _write(ctx, "look", tasks=len(asyncio.all_tasks()), **_held())
+
+
+def _held() -> dict[str, float]:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    held = {
-        "tasks": len(asyncio.all_tasks()),
-        "files": len(os.listdir("/proc/self/fd")),  # noqa: PTH208
-        "memory": pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
-    }
-    _write(ctx, "look", **held)
+    memory = pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return {"files": len(list(Path("/proc/self/fd").iterdir())), "memory": memory}
 
 
 def _finish(ctx: Context) -> None:
