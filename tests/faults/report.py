@@ -46,7 +46,7 @@ def _figures(outcome: Outcome) -> Iterator[str]:
     yield _lags(outcome, seconds)
     held_up = outcome.notes.held_up.total_seconds()
     late = history.bounds.late.total_seconds()
-    yield f"allowed for: {late:.1f} s until a run begins, {held_up:.1f} s of them as this process was held up itself"
+    yield f"allowed for: {late:.1f} s until a run begins; this process itself was held up for {held_up:.2f} s at most"
     broken = Counter({kind.value: 0 for kind in Broken})
     broken.update(finding.kind.value for finding in outcome.findings)
     yield "broken promises: " + ", ".join(f"{kind} {number}" for kind, number in broken.items())

@@ -95,7 +95,7 @@ async def soak(folder: Path, *, seconds: float, jobs: int, every: float) -> tupl
                 tasks.start_soon(_watch, up, figures)
                 end = time.time() + seconds
                 while time.time() < end:
-                    await anyio.sleep(min(every, end - time.time()))
+                    await anyio.sleep(max(0, min(every, end - time.time())))
                     if end - time.time() > DOWN:
                         outages += 1
                         await _go_away(up.nodes[0])

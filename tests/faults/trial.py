@@ -23,8 +23,21 @@ from tests.faults.troubles import Kind, Trouble, Troubles, draw
 
 REPLICAS: Final = ("a", "b", "c")
 SKEWED: Final = "c"
-BOUNDS: Final = Bounds(late=timedelta(seconds=2), recovery=timedelta(seconds=10))
-IN_CLUSTERS: Final = Bounds(late=timedelta(seconds=2), recovery=timedelta(seconds=15))
+BOUNDS: Final = Bounds(
+    late=timedelta(seconds=2),
+    early=timedelta(milliseconds=50),
+    recovery=timedelta(seconds=10),
+    claim=timedelta(milliseconds=250),
+)
+"""What holds on a machine that has time for it.
+
+A replica knows the server's time only as exactly as half of its shortest round trip, here through another process.
+"""
+
+IN_CLUSTERS: Final = replace(BOUNDS, recovery=timedelta(seconds=15))
+HOPS: Final = 8
+"""How often one process waits for another from the reading of a document to its claim; each may be held up."""
+
 _ALL: Final = 10_000_000
 _DISK: Final = "256m"
 _FAKETIME: Final = "/usr/lib/*/faketime/libfaketime.so.1"
@@ -32,13 +45,18 @@ _FAKETIME: Final = "/usr/lib/*/faketime/libfaketime.so.1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What to run. `kinds`: the troubles to draw from, where they are possible; `older`: a tree to upgrade from."""
+    """What to run.
+
+    `kinds`: the troubles to draw from, where they are possible; `calm`: seconds after some in which none comes;
+    `older`: a tree to upgrade from.
+    """
 
     seed: int
     seconds: float
     servers: int = 1
     jobs: int = 250
     kinds: Sequence[Kind] = tuple(Kind)
+    calm: float = 12.0
     older: Path | None = None
 
     @property
@@ -73,13 +91,12 @@ async def trial(options: Options, folder: Path) -> Outcome:
     with _disk(folder, options) as (disk, why_no_disk):
         impossible = _impossible(options, why_no_disk)
         kinds = [kind for kind in options.kinds if kind not in impossible]
-        recovery = options.bounds.recovery.total_seconds()
-        plan = draw(random, kinds, seconds=options.seconds, calm=recovery + 2)
+        plan = draw(random, kinds, seconds=options.seconds, calm=options.calm)
         async with _running(folder, options, disk) as (up, client, troubles):
             changer = Changer(client, Jobs(Random(options.seed), up.journals), Random(options.seed), options.jobs)
             began = now()
             await _befall(changer, troubles, plan, options.seconds)
-            await anyio.sleep(recovery + 2 * options.bounds.late.total_seconds())
+            await anyio.sleep((options.bounds.recovery + options.bounds.late).total_seconds() + 1)
             until = now()
             records = await client.executions(limit=_ALL)
             wrong = [*changer.wrong, *troubles.notes.wrong, *up.gone, *up.ended()]
@@ -110,7 +127,7 @@ async def _befall(changer: Changer, troubles: Troubles, plan: Sequence[Trouble],
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(changer.run)
             await troubles.run(plan)
-            await anyio.sleep(end - anyio.current_time())
+            await anyio.sleep(max(end - anyio.current_time(), 0))
             changer.stop()
         watching.cancel_scope.cancel()
 
@@ -146,8 +163,18 @@ def _history(
         left_out=told_by(records, changer.changes).left_out,
         absences=notes.absences,
         outages=notes.outages,
-        bounds=replace(bounds, late=bounds.late + notes.held_up),
+        bounds=_stretched(bounds, HOPS * notes.held_up),
         until=until,
+    )
+
+
+def _stretched(bounds: Bounds, by: timedelta) -> Bounds:
+    return replace(
+        bounds,
+        late=bounds.late + by,
+        recovery=bounds.recovery + by,
+        claim=bounds.claim + by,
+        finishing=bounds.finishing + by,
     )
 
 

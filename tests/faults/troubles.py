@@ -111,7 +111,7 @@ class Troubles:
         began = anyio.current_time()
         async with anyio.create_task_group() as tasks:
             for trouble in plan:
-                await anyio.sleep(began + trouble.at - anyio.current_time())
+                await anyio.sleep(max(began + trouble.at - anyio.current_time(), 0))
                 tasks.start_soon(self._befall, trouble)
 
     async def _befall(self, trouble: Trouble) -> None:
