@@ -62,7 +62,7 @@ class Jobs:
             drawn["retry"] = {"max_attempts": 3, "base": 0.3}
         if self.random.random() < 0.1:
             drawn["max_concurrency"] = 2
-        if self.random.random() < 0.05:
+        if schedule.jitter is None and self.random.random() < 0.05:
             drawn["deadline"] = choice((4.0, 20.0))
         self._work(drawn, version, lasts, fails)
         return Definition(schedule=schedule, options=JobOptions(**drawn))  # type: ignore[typeddict-item]
