@@ -7,11 +7,13 @@ then the logs and journals are kept.
 
 import argparse
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
 import anyio
 
+from tests.cli.running import CHECKOUT
 from tests.faults.report import plan_of, report
 from tests.faults.trial import Options, trial
 from tests.faults.troubles import Kind
@@ -26,12 +28,20 @@ def main() -> int:
     parser.add_argument("--servers", type=int, default=1, choices=(1, 3))
     parser.add_argument("--jobs", type=int, default=250)
     parser.add_argument("--only", nargs="+", choices=[kind.name.lower() for kind in Kind], help="draw only these")
+    parser.add_argument("--upgrade-from", metavar="REVISION", help="the version that the replicas begin as")
     asked = parser.parse_args()
     kinds = [kind for kind in Kind if not asked.only or kind.name.lower() in asked.only]
     failed = 0
     for seed in range(asked.seed, asked.seed + asked.trials):
         folder = Path(tempfile.mkdtemp(prefix=f"natsched-faults-{seed}-"))
-        options = Options(seed=seed, seconds=asked.seconds, servers=asked.servers, jobs=asked.jobs, kinds=kinds)
+        options = Options(
+            seed=seed,
+            seconds=asked.seconds,
+            servers=asked.servers,
+            jobs=asked.jobs,
+            kinds=kinds,
+            older=_tree_of(asked.upgrade_from, folder) if asked.upgrade_from else None,
+        )
         outcome = anyio.run(trial, options, folder, backend_options={"use_uvloop": True})
         print(report(outcome), "\nwhat befell whom:", plan_of(outcome), sep="\n", flush=True)
         if outcome.is_good:
@@ -41,6 +51,16 @@ def main() -> int:
             print(f"logs and journals: {folder}")
     print(f"{asked.trials} trials, {failed} of them broke a promise")
     return int(failed > 0)
+
+
+def _tree_of(revision: str, folder: Path) -> Path:
+    """Lay out the package as it was at that revision of this checkout."""
+    tree = folder / "older"
+    tree.mkdir()
+    command = ["git", "-C", str(CHECKOUT), "archive", "--format=tar", revision, "natsched", "config"]
+    archive = subprocess.run(command, stdout=subprocess.PIPE, check=True).stdout
+    subprocess.run(["tar", "-x", "-C", str(tree)], input=archive, check=True)
+    return tree
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from tests.faults.jobs import Definition, Jobs
 
 T = TypeVar("T")
 _AGAIN: Final = 0.2
+_PATIENCE: Final = 90.0
 _CHANGES: Final = (
     *("update",) * 6,
     *("ensure",) * 3,
@@ -170,12 +171,13 @@ class Changer:
 
     async def _answered(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Ask until there is an answer; all that is asked so can be asked twice."""
-        while True:
-            try:
-                return await ask()
-            except BackendError:
-                self.unanswered += 1
-                await anyio.sleep(_AGAIN)
+        with anyio.fail_after(_PATIENCE):
+            while True:
+                try:
+                    return await ask()
+                except BackendError:
+                    self.unanswered += 1
+                    await anyio.sleep(_AGAIN)
 
 
 def _parts(subjects: Sequence[Subject], number: int) -> list[Sequence[Subject]]:

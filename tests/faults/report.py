@@ -35,6 +35,8 @@ def _figures(outcome: Outcome) -> Iterator[str]:
         yield f"not injected: {kind}: {why}"
     if options.older is None:
         yield "not injected: upgrade of replicas: no older version was given (--upgrade-from)"
+    else:
+        yield f"began as an older version: all replicas; still of that version at the end: {len(outcome.older)}"
     asked = ", ".join(f"{number} x {what}" for what, number in outcome.changer.counts.most_common())
     yield f"client: {asked}; {outcome.changer.unanswered} calls without an answer"
     ended = Counter(end.status.value for end in history.ends)

@@ -1,5 +1,6 @@
 """What is up: servers, replicas as processes, and the links between them."""
 
+import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,6 +15,7 @@ from natsched.errors import BackendError
 from natsched.jetstream.api import call
 from natsched.jetstream.connection import connect
 from natsched.jetstream.server import EmbeddedServer, ServerOptions
+from tests.cli.running import CHECKOUT
 from tests.e2e.processes import Fleet, Replica, fleet, until
 from tests.faults.app import CLOCK, FOLDER
 from tests.faults.link import Link, open_all
@@ -50,7 +52,8 @@ class Site:
     links: dict[str, list[Link]] = field(default_factory=dict)
     routes: dict[tuple[int, int], Link] = field(default_factory=dict)
     replicas: dict[str, Replica] = field(default_factory=dict)
-    special: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    special: dict[str, dict[str, str]] = field(default_factory=dict)
+    older: set[str] = field(default_factory=set)
     gone: list[str] = field(default_factory=list)
 
     @property
@@ -83,6 +86,18 @@ class Site:
                 await anyio.sleep(_PROBE)
             self.gone.append(f"{name} ended at its start with {replica.popen.returncode}: {replica.tail()}")
             await anyio.sleep(1)
+
+    def begin_with(self, older: Path) -> None:
+        """Have all replicas start as the version whose tree that is, until each is upgraded."""
+        for name in self.links:
+            self.older.add(name)
+            self.special.setdefault(name, {})["PYTHONPATH"] = os.pathsep.join((str(older), str(CHECKOUT)))
+
+    def upgrade(self, name: str) -> None:
+        """Have a replica start as this version from now on."""
+        if name in self.older:
+            self.older.remove(name)
+            del self.special[name]["PYTHONPATH"]
 
     def ended(self) -> list[str]:
         """Tell the replicas that are not there, though nobody ended them."""
@@ -138,15 +153,15 @@ class Site:
 
 
 @asynccontextmanager
-async def site(folder: Path, *, servers: int, replicas: list[str], store: Path | None = None) -> AsyncIterator[Site]:
-    """Run servers with their data below `store`, links and, once `Site.start` is called, replicas."""
+async def site(folder: Path, *, servers: int, replicas: list[str]) -> AsyncIterator[Site]:
+    """Run servers, links and, once `Site.start` is called, replicas."""
     (folder / "journals").mkdir(parents=True)
     async with AsyncExitStack() as stack:
         ports = free_ports(servers)
         pairs = [(one, other) for one in range(servers) for other in range(servers) if one != other]
         routes = {(one, other): Link(partial(int, ports[other])) for one, other in pairs}
         await open_all(stack, routes.values())
-        nodes = await _nodes(stack, folder if store is None else store, ports, routes)
+        nodes = await _nodes(stack, folder, ports, routes)
         up = Site(folder, nodes, stack.enter_context(fleet(folder, module="tests.faults.app")), routes=routes)
         up.client = await open_all(stack, _links(nodes))
         for name in replicas:

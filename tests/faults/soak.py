@@ -82,7 +82,7 @@ async def soak(folder: Path, *, seconds: float, jobs: int, every: float) -> tupl
     """Run for so long; return what was seen, what else was wrong, and the numbers of runs and of outages."""
     figures, outages = Figures(), 0
     async with site(folder, servers=1, replicas=list(REPLICAS)) as up:
-        up.special = dict.fromkeys(REPLICAS, RETENTION)
+        up.special = {name: dict(RETENTION) for name in REPLICAS}
         async with anyio.create_task_group() as tasks:
             for name in REPLICAS:
                 tasks.start_soon(up.start, name)

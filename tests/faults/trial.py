@@ -1,8 +1,7 @@
 """One trial: a site, jobs, a client that keeps changing them, troubles from a seed, and then the checker."""
 
-import subprocess
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +16,7 @@ from tests.e2e.conftest import connected
 from tests.faults.changing import Changer
 from tests.faults.jobs import Jobs
 from tests.faults.journal import ends_of, lines, starts_of
+from tests.faults.machine import faketime, small_disks, wrong_clock
 from tests.faults.notes import Notes, now
 from tests.faults.site import Site, site
 from tests.faults.troubles import Kind, Trouble, Troubles, draw
@@ -39,8 +39,6 @@ HOPS: Final = 8
 """How often one process waits for another from the reading of a document to its claim; each may be held up."""
 
 _ALL: Final = 10_000_000
-_DISK: Final = "256m"
-_FAKETIME: Final = "/usr/lib/*/faketime/libfaketime.so.1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +77,7 @@ class Outcome:
     told: Sequence[Mapping[str, Any]]
     findings: Sequence[Finding] = ()
     wrong: list[str] = field(default_factory=list)
+    older: set[str] = field(default_factory=set)
 
     @property
     def is_good(self) -> bool:
@@ -88,11 +87,11 @@ class Outcome:
 async def trial(options: Options, folder: Path) -> Outcome:
     """Run it and check what came of it."""
     random = Random(options.seed)
-    with _disk(folder, options) as (disk, why_no_disk):
+    with _disks(folder, options) as why_no_disk:
         impossible = _impossible(options, why_no_disk)
         kinds = [kind for kind in options.kinds if kind not in impossible]
         plan = draw(random, kinds, seconds=options.seconds, calm=options.calm)
-        async with _running(folder, options, disk) as (up, client, troubles):
+        async with _running(folder, options) as (up, client, troubles):
             changer = Changer(client, Jobs(Random(options.seed), up.journals), Random(options.seed), options.jobs)
             began = now()
             await _befall(changer, troubles, plan, options.seconds)
@@ -115,6 +114,7 @@ async def trial(options: Options, folder: Path) -> Outcome:
         told=told,
         findings=check(history),
         wrong=wrong,
+        older=up.older,
     )
 
 
@@ -133,13 +133,15 @@ async def _befall(changer: Changer, troubles: Troubles, plan: Sequence[Trouble],
 
 
 @asynccontextmanager
-async def _running(folder: Path, options: Options, disk: Path | None) -> AsyncIterator[tuple[Site, Client, Troubles]]:
-    async with site(folder, servers=options.servers, replicas=list(REPLICAS), store=disk) as up:
-        troubles = Troubles(up, Notes(), disk=disk)
-        if Kind.CLOCK in options.kinds and (library := _faketime()) is not None:
+async def _running(folder: Path, options: Options) -> AsyncIterator[tuple[Site, Client, Troubles]]:
+    async with site(folder, servers=options.servers, replicas=list(REPLICAS)) as up:
+        troubles = Troubles(up, Notes())
+        if Kind.CLOCK in options.kinds and (library := faketime()) is not None:
             file = troubles.skewed[SKEWED] = folder / "offset"
             file.write_text("+30\n")
-            up.special[SKEWED] = _wrong_clock(library, file)
+            up.special[SKEWED] = wrong_clock(library, file)
+        if options.older is not None:
+            up.begin_with(options.older)
         async with anyio.create_task_group() as tasks:
             for name in REPLICAS:
                 tasks.start_soon(up.start, name)
@@ -195,6 +197,12 @@ async def _unheard(
     return found
 
 
+def _disks(folder: Path, options: Options) -> AbstractContextManager[str | None]:
+    if Kind.DISK not in options.kinds:
+        return nullcontext()
+    return small_disks(*(folder / f"node{index}" for index in range(options.servers)))
+
+
 def _impossible(options: Options, why_no_disk: str | None) -> dict[Kind, str]:
     """Say what cannot be done here, and why."""
     found: dict[Kind, str] = {}
@@ -203,42 +211,6 @@ def _impossible(options: Options, why_no_disk: str | None) -> dict[Kind, str]:
         found |= {Kind.PARTITION: alone, Kind.LEADER_KILL: alone}
     if why_no_disk is not None:
         found[Kind.DISK] = why_no_disk
-    if _faketime() is None:
+    if faketime() is None:
         found[Kind.CLOCK] = "libfaketime is not installed (Debian: apt-get install faketime)"
     return {kind: why for kind, why in found.items() if kind in options.kinds}
-
-
-@contextmanager
-def _disk(folder: Path, options: Options) -> Iterator[tuple[Path | None, str | None]]:
-    """Give a small disk for the servers' data, or the reason why there is none."""
-    if Kind.DISK not in options.kinds:
-        yield None, None
-        return
-    place = folder / "disk"
-    place.mkdir(parents=True)
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={_DISK}", "tmpfs", place], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode:
-        yield None, f"no small disk can be mounted: {mounted.stderr.strip()}"
-        return
-    try:
-        yield place, None
-    finally:
-        subprocess.run(["umount", "--lazy", place], check=True)
-
-
-def _faketime() -> str | None:
-    found = sorted(Path("/").glob(_FAKETIME.removeprefix("/")))
-    return str(found[0]) if found else None
-
-
-def _wrong_clock(library: str, file: Path) -> dict[str, str]:
-    """Return the variables that make a process's wall clock, and nothing else, wrong by what the file says."""
-    return {
-        "LD_PRELOAD": library,
-        "FAKETIME_TIMESTAMP_FILE": str(file),
-        "FAKETIME_CACHE_DURATION": "1",
-        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        "DONT_FAKE_MONOTONIC": "1",
-    }

@@ -15,6 +15,7 @@ import anyio
 from natsched.errors import BackendError
 from natsched.jetstream.server import EmbeddedServer
 from tests.faults.link import Link
+from tests.faults.machine import fill
 from tests.faults.notes import Mishap, Notes, now
 from tests.faults.site import Site
 
@@ -101,7 +102,6 @@ class Troubles:
     site: Site
     notes: Notes
     skewed: dict[str, Path] = field(default_factory=dict)
-    disk: Path | None = None
     _busy: set[str] = field(default_factory=set)
     _changed: anyio.Condition = field(default_factory=anyio.Condition)
     _server: anyio.Lock = field(default_factory=anyio.Lock)
@@ -190,6 +190,7 @@ class Troubles:
                     self.notes.wrong.append(
                         f"{now()}: {name} ended with {code} when it was told to:\n{replica.tail()}"
                     )
+                self.site.upgrade(name)
                 await self.site.start(name)
         self._note(trouble, "all replicas", at)
 
@@ -239,16 +240,8 @@ class Troubles:
 
     async def _fill(self, seconds: float, node: EmbeddedServer) -> None:
         """Fill the disk, make room again, and restart the server: it has switched JetStream off by itself."""
-        assert self.disk is not None, "drawn only where there is one"
-        ballast = self.disk / "ballast"
-        with ballast.open("wb", buffering=0) as file:
-            for size in (2**20, 2**12, 1):
-                try:
-                    while True:
-                        file.write(bytes(size))
-                except OSError:
-                    continue
-            await anyio.sleep(seconds)
+        ballast = fill(node.options.store)
+        await anyio.sleep(seconds)
         ballast.unlink()
         await node.stop_async()
         await node.start_async()
