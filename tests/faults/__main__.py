@@ -14,7 +14,7 @@ from pathlib import Path
 import anyio
 
 from tests.cli.running import CHECKOUT
-from tests.faults.report import plan_of, report
+from tests.faults.report import report, sequence
 from tests.faults.trial import Options, trial
 from tests.faults.troubles import Kind
 
@@ -43,7 +43,7 @@ def main() -> int:
             older=_tree_of(asked.upgrade_from, folder) if asked.upgrade_from else None,
         )
         outcome = anyio.run(trial, options, folder, backend_options={"use_uvloop": True})
-        print(report(outcome), "\nwhat befell whom:", plan_of(outcome), sep="\n", flush=True)
+        print(report(outcome), sequence(outcome), sep="\n\n", flush=True)
         if outcome.is_good:
             shutil.rmtree(folder)
         else:

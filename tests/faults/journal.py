@@ -13,8 +13,6 @@ from tests.faults.notes import Notes
 _LEASE: Final = timedelta(seconds=6)
 """How long before its start a run can have been claimed by a replica that was held up: it must not start it later."""
 
-_CLAIM: Final = timedelta(milliseconds=250)
-
 
 def lines(folder: Path) -> Iterator[dict[str, Any]]:
     """Read all that was written, of all processes."""
@@ -23,8 +21,13 @@ def lines(folder: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def starts_of(told: Sequence[Mapping[str, Any]], changes: Sequence[Change], notes: Notes) -> list[Start]:
-    """Return the runs that began, with the generation that their version had and since when they may be claimed."""
+def starts_of(
+    told: Sequence[Mapping[str, Any]], changes: Sequence[Change], notes: Notes, claim: timedelta
+) -> list[Start]:
+    """Return the runs that began, with the generation that their version had.
+
+    Those of a replica that was held up may have been claimed as long before as it was, and `claim` before that.
+    """
     starts = []
     for line in told:
         if line["what"] == "begin":
@@ -35,7 +38,7 @@ def starts_of(told: Sequence[Mapping[str, Any]], changes: Sequence[Change], note
                     due=datetime.fromisoformat(line["due"]),
                     at=at,
                     generation=_generation(line, at, changes),
-                    claimed=_claimed(line, at, notes),
+                    claimed=_claimed(line, at, notes, claim),
                 )
             )
     return starts
@@ -84,8 +87,7 @@ def _generation(line: Mapping[str, Any], at: datetime, changes: Sequence[Change]
     return max(found, default=None)
 
 
-def _claimed(line: Mapping[str, Any], at: datetime, notes: Notes) -> datetime:
-    held = [
-        max(since, at - _LEASE) for since, until in notes.spans(str(line["pid"])) if since <= at <= until + _LEASE
-    ]
-    return min(held, default=at) - _CLAIM
+def _claimed(line: Mapping[str, Any], at: datetime, notes: Notes, claim: timedelta) -> datetime | None:
+    spans = notes.spans(str(line["pid"]))
+    held = [max(since, at - _LEASE) for since, until in spans if since <= at <= until + _LEASE]
+    return min(held) - claim if held else None

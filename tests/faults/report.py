@@ -19,9 +19,11 @@ def report(outcome: Outcome) -> str:
     return "\n".join([*_figures(outcome), *_problems(outcome)])
 
 
-def plan_of(outcome: Outcome) -> str:
-    """Return what befell whom."""
-    return "\n".join(f"  {mishap}" for mishap in sorted(outcome.notes.mishaps, key=lambda mishap: mishap.at))
+def sequence(outcome: Outcome) -> str:
+    """Return what was drawn, and what befell whom in the order of time."""
+    befell = sorted(outcome.notes.mishaps, key=lambda mishap: mishap.at)
+    drawn = "; ".join(map(str, outcome.plan))
+    return "\n".join([f"drawn: {drawn}", "what befell whom:", *(f"  {mishap}" for mishap in befell)])
 
 
 def _figures(outcome: Outcome) -> Iterator[str]:

@@ -45,6 +45,29 @@ ALLOWED_SERVER: Final = {**ALLOWED, "memory": (1.25, 16.0)}
 """Of each: a factor and a number on top. The server's memory comes and goes with its collector."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Growth:
+    """What something came to at first, at last, and at its highest; without enough looks at it that is unknown."""
+
+    whom: str
+    what: str
+    first: float | None
+    last: float | None
+    peak: float
+
+    @property
+    def is_more(self) -> bool:
+        """Whether it grew, or nobody can say."""
+        if self.first is None or self.last is None:
+            return True
+        factor, more = (ALLOWED_SERVER if self.whom == "server" else ALLOWED)[self.what]
+        return self.last > self.first * factor + more
+
+    def __str__(self) -> str:
+        levels = " -> ".join("unknown" if level is None else f"{level:.1f}" for level in (self.first, self.last))
+        return f"{self.whom:10} {self.what:10} {levels}, peak {self.peak:.1f}{'  GREW' * self.is_more}"
+
+
 @dataclass(slots=True)
 class Figures:
     """What was seen: by whom and what, at which time how much."""
@@ -55,8 +78,8 @@ class Figures:
         for what, value in values.items():
             self.seen[whom, what].append((at, value))
 
-    def growth(self, began: float, ended: float) -> list[tuple[str, str, float, float, float, bool]]:
-        """Return of whom, what, its first level, its last, its peak, and whether it grew.
+    def growth(self, began: float, ended: float) -> list[Growth]:
+        """Compare the last third with the first after a warm-up.
 
         A level of memory is a median; of the rest it is the least, which is there when nothing runs.
         """
@@ -67,14 +90,9 @@ class Figures:
             level = median if what == "memory" else min
             first = [value for at, value in values if warm <= at <= warm + third]
             last = [value for at, value in values if at >= ended - third]
-            if not first or not last:
-                found.append((whom, what, 0.0, 0.0, 0.0, True))
-                continue
-            factor, more = (ALLOWED_SERVER if whom == "server" else ALLOWED)[what]
-            before, after = float(level(first)), float(level(last))
-            found.append(
-                (whom, what, before, after, max(value for _, value in values), after > before * factor + more)
-            )
+            levels = [float(level(part)) if part else None for part in (first, last)]
+            peak = max(value for _, value in values)
+            found.append(Growth(whom=whom, what=what, first=levels[0], last=levels[1], peak=peak))
         return found
 
 
@@ -164,10 +182,10 @@ def main() -> int:
     print(
         f"{seconds:.0f} s, {asked.jobs} jobs, {runs} runs ({runs / seconds:.0f}/s), the server away {outages} times"
     )
-    for whom, what, before, after, peak, is_more in figures.growth(began, began + seconds):
-        grew = grew or is_more
-        print(f"{whom:10} {what:10} {before:8.1f} -> {after:8.1f}, peak {peak:8.1f}{'  GREW' * is_more}")
-    print("\n".join(wrong))
+    for growth in figures.growth(began, began + seconds):
+        grew = grew or growth.is_more
+        print(growth)
+    print(*wrong, sep="\n")
     return int(grew or bool(wrong))
 
 

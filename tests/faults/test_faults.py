@@ -8,7 +8,7 @@ import pytest
 from anyio.abc import SocketStream
 
 from tests.faults.link import Link
-from tests.faults.report import plan_of, report
+from tests.faults.report import report, sequence
 from tests.faults.trial import Options, trial
 from tests.faults.troubles import Kind, draw
 
@@ -20,7 +20,7 @@ SHORT = (Kind.KILL, Kind.FREEZE, Kind.SERVER_KILL, Kind.CUT)
 @pytest.mark.nats
 async def test_replicas_and_a_server_that_are_killed_frozen_and_cut_off_break_no_promise(tmp_path: Path) -> None:
     outcome = await trial(Options(seed=3, seconds=10, jobs=60, kinds=SHORT, calm=1), tmp_path / "site")
-    print(report(outcome), plan_of(outcome), sep="\n")
+    print(report(outcome), sequence(outcome), sep="\n")
     assert outcome.is_good, report(outcome)
     assert len(outcome.history.starts) > 100
 

@@ -74,7 +74,6 @@ class Outcome:
     began: datetime
     history: History
     records: Sequence[Record]
-    told: Sequence[Mapping[str, Any]]
     findings: Sequence[Finding] = ()
     wrong: list[str] = field(default_factory=list)
     older: set[str] = field(default_factory=set)
@@ -111,7 +110,6 @@ async def trial(options: Options, folder: Path) -> Outcome:
         began=began,
         history=history,
         records=records,
-        told=told,
         findings=check(history),
         wrong=wrong,
         older=up.older,
@@ -158,14 +156,15 @@ def _history(
     told: Sequence[Mapping[str, Any]],
     until: datetime,
 ) -> History:
+    bounds = _stretched(bounds, HOPS * notes.held_up)
     return History(
         changes=changer.changes,
-        starts=starts_of(told, changer.changes, notes),
+        starts=starts_of(told, changer.changes, notes, bounds.claim),
         ends=ends_of(told, records),
         left_out=told_by(records, changer.changes).left_out,
         absences=notes.absences,
         outages=notes.outages,
-        bounds=_stretched(bounds, HOPS * notes.held_up),
+        bounds=bounds,
         until=until,
     )
 

@@ -59,6 +59,14 @@ WEIGHTS: Final = {
     Kind.PARTITION: 2,
     Kind.DISK: 1,
 }
+OF_SERVERS: Final = {
+    Kind.SERVER_KILL,
+    Kind.SERVER_STOP,
+    Kind.SERVER_FREEZE,
+    Kind.LEADER_KILL,
+    Kind.PARTITION,
+    Kind.DISK,
+}
 LONGEST: Final = 9.0
 """Seconds: longer than a lease, and what is late by it is so within the time that is given for recovery."""
 
@@ -124,9 +132,7 @@ class Troubles:
                 self._note(trouble, "the client", at)
             case Kind.CLOCK:
                 await self._step(trouble)
-            case Kind.SERVER_KILL | Kind.SERVER_STOP | Kind.SERVER_FREEZE | Kind.LEADER_KILL:
-                await self._server_in(trouble)
-            case Kind.PARTITION | Kind.DISK:
+            case kind if kind in OF_SERVERS:
                 await self._server_in(trouble)
             case _:
                 await self._replica_in(trouble)
