@@ -121,7 +121,7 @@ class Site:
         return [node for node in self.nodes if node.running]
 
     async def answering(self) -> None:
-        """Wait until every node that runs answers for all streams: then an outage is over."""
+        """Wait until every node that runs answers for all streams and knows their leaders: then an outage is over."""
         for node in self.running():
             await until(partial(self._answers, node), f"{node.options.name} answers", _BACK, probe=_PROBE)
 
@@ -134,7 +134,9 @@ class Site:
         try:
             async with connect(options_for(node)) as connection:
                 for stream in STREAMS:
-                    await call(connection, f"STREAM.INFO.{stream}", timeout=0.5)
+                    state = await call(connection, f"STREAM.INFO.{stream}", timeout=0.5)
+                    if self.copies > 1 and not state["cluster"].get("leader"):
+                        return False
         except BackendError:
             return False
         return True
