@@ -246,7 +246,7 @@ class Troubles:
 
     async def _fill(self, seconds: float, node: EmbeddedServer) -> None:
         """Fill the disk, make room again, and restart the server: it has switched JetStream off by itself."""
-        ballast = fill(node.options.store)
+        ballast = await anyio.to_thread.run_sync(fill, node.options.store)
         await anyio.sleep(seconds)
         ballast.unlink()
         await node.stop_async()
