@@ -16,11 +16,12 @@ from natsched.core.jobs import Job
 from natsched.errors import BackendError, JobNotFound, TooManyEntries
 from natsched.protocol.operations import Ensured
 from natsched.testing import Change
+from tests.e2e.processes import until
 from tests.faults.jobs import Definition, Jobs
 
 T = TypeVar("T")
 _AGAIN: Final = 0.2
-_PATIENCE: Final = 90.0
+_PATIENCE: Final = 60.0
 _CHANGES: Final = (
     *("update",) * 6,
     *("ensure",) * 3,
@@ -122,12 +123,14 @@ class Changer:
 
     async def _read(self, job: str, version: int) -> Job:
         """Read the document that an update left; a server that has not heard of it yet answers with an older one."""
-        while True:
+
+        async def look() -> Job | None:
             with suppress(JobNotFound):
                 document = (await self._answered(lambda: self.client.get_job(job))).document
-                if document.spec.metadata.get("version") == version:
-                    return document
-            await anyio.sleep(_AGAIN)
+                return document if document.spec.metadata.get("version") == version else None
+            return None
+
+        return await until(look, f"{job} is what ensure_job made of it", _PATIENCE, probe=_AGAIN)
 
     async def _ensure_again(self, subject: Subject) -> None:
         """Ask for what is there already, as a service does at each of its starts."""
