@@ -148,14 +148,10 @@ class NoticeIntake(Protocol):
 
 
 class History(Protocol):
-    """The records of executions, created once and kept for a time; only what never became true is put right."""
+    """The records of executions, created once, kept for a time."""
 
     async def create(self, record: Record, *, ttl: timedelta) -> bool:
         """Keep the record; False if one of the same job, execution and attempt was there already."""
-        ...
-
-    async def replace(self, record: Record, *, ttl: timedelta) -> None:
-        """Put the record in the place of one of the same job, execution and attempt."""
         ...
 
     async def get(self, job: str, execution: str, attempt: int) -> Record | None:

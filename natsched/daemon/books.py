@@ -1,6 +1,6 @@
 """Keeping the books: the writes that claim, settle and finish, each with the records, notices and hints it owes."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -56,35 +56,15 @@ class Books:
         self.recall.note(job, revision)
         return revision
 
-    async def keep(self, job: Job, *records: Record, after: int | None = None) -> Sequence[Record]:
+    async def keep(self, job: Job, *records: Record, after: int | None = None) -> None:
         """Create the records that the job's history keeps, and tell of all; one that is there already stays.
 
-        With `after` they tell what became of an execution after that attempt. Return what is to be put right once
-        the write is done that they belong to.
+        With `after` they tell what became of an execution after that attempt.
         """
-        stale = []
         for record in records:
             if is_kept(job, record):
-                ttl = self._retention(record.status)
-                is_new = await self._again(partial(self._backend.history.create, record, ttl=ttl))
-                if not is_new and record.first is not None:
-                    stale.append(record)
+                await self._again(partial(self._backend.history.create, record, ttl=self._retention(record.status)))
             await self.tell(job, record, after=after)
-        return stale
-
-    async def put_right(self, records: Iterable[Record]) -> None:
-        """Have records tell what was written, where others lie of a write that was planned and never made."""
-        for record in records:
-            try:
-                await self._backend.history.replace(record, ttl=self._retention(record.status))
-            except BackendError as error:
-                log.warning(
-                    "a record tells of fewer instants than did not run",
-                    action="record_stale",
-                    job=record.job,
-                    execution=record.execution,
-                    error=str(error),
-                )
 
     async def tell(self, job: Job, record: Record, *, after: int | None = None) -> None:
         """Tell the webhooks of a change, if there are any."""

@@ -203,18 +203,14 @@ class Claimer:
 
     async def _win(self, stored: Stored, claim: Claim) -> tuple[Job, int] | None:
         """Write the claim; a lost one may be this very claim, whose answer was lost."""
-        stale = await self._books.keep(claim.job, *claim.records)
+        await self._books.keep(claim.job, *claim.records)
         try:
-            won = claim.job, await self._books.write(claim.job, expected=stored.revision)
+            revision = await self._books.write(claim.job, expected=stored.revision)
         except Conflict:
-            if (own := await self._own(claim)) is None:
-                return None
-            won = own
-        else:
-            for record in claim.records:
-                self._observe(RunLeftOut(record=record))
-        await self._books.put_right(stale)
-        return won
+            return await self._own(claim)
+        for record in claim.records:
+            self._observe(RunLeftOut(record=record))
+        return claim.job, revision
 
     async def _own(self, claim: Claim) -> tuple[Job, int] | None:
         """Return the document if the claim is in it."""

@@ -31,12 +31,11 @@ class Settler:
         if settle.finished is not None:
             await self._books.tell(settle.job, settle.finished)
         after = None if settle.finished is None else settle.finished.attempt
-        stale = await self._books.keep(settle.job, *settle.records, after=after)
+        await self._books.keep(settle.job, *settle.records, after=after)
         try:
             revision = await self._books.write(settle.job, expected=stored.revision)
         except Conflict:
             return False
-        await self._books.put_right(stale)
         for record in settle.records:
             self._observe(RunLeftOut(record=record))
         await tell_if_possible(self._locks, settle.tell, settle.job.id)

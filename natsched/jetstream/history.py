@@ -38,14 +38,12 @@ class HistoryBucket:
         self._requests = requests
 
     async def create(self, record: Record, *, ttl: timedelta) -> bool:
+        key = f"{record.job}.{record.execution}.{record.attempt}"
         try:
-            await self._bucket.put(_key(record), encode_record(record), expected=0, ttl=ttl)
+            await self._bucket.put(key, encode_record(record), expected=0, ttl=ttl)
         except Conflict:
             return False
         return True
-
-    async def replace(self, record: Record, *, ttl: timedelta) -> None:
-        await self._bucket.put(_key(record), encode_record(record), expected=None, ttl=ttl)
 
     async def get(self, job: str, execution: str, attempt: int) -> Record | None:
         message = await self._bucket.last(f"{job}.{execution}.{attempt}")
@@ -117,10 +115,6 @@ class HistoryBucket:
             if found:
                 return sorted(found, key=lambda message: message.seq)
         return []
-
-
-def _key(record: Record) -> str:
-    return f"{record.job}.{record.execution}.{record.attempt}"
 
 
 def _record(key: str, data: bytes) -> Record | None:

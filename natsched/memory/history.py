@@ -21,15 +21,12 @@ class MemoryHistory:
 
     async def create(self, record: Record, *, ttl: timedelta) -> bool:
         await checkpoint()
+        key = f"{record.job}.{record.execution}.{record.attempt}"
         try:
-            self._bucket.put(_key(record), encode_record(record), expected=0, ttl=ttl)
+            self._bucket.put(key, encode_record(record), expected=0, ttl=ttl)
         except Conflict:
             return False
         return True
-
-    async def replace(self, record: Record, *, ttl: timedelta) -> None:
-        await checkpoint()
-        self._bucket.put(_key(record), encode_record(record), expected=None, ttl=ttl)
 
     async def get(self, job: str, execution: str, attempt: int) -> Record | None:
         await checkpoint()
@@ -50,10 +47,6 @@ class MemoryHistory:
     ) -> AsyncGenerator[AsyncIterator[Record], None]:
         async with self._bucket.follow(lambda message: _of(message, job, execution)) as messages:
             yield (record async for message in messages if (record := _readable(message)))
-
-
-def _key(record: Record) -> str:
-    return f"{record.job}.{record.execution}.{record.attempt}"
 
 
 def _readable(message: Message) -> Record | None:

@@ -36,7 +36,7 @@ class Chains:
         clock: Clock,
         hinter: Hinter,
         write: Callable[[Job, int], Awaitable[int]],
-        keep: Callable[[Job, Record], Awaitable[object]],
+        keep: Callable[[Job, Record], Awaitable[None]],
     ) -> None:
         self._backend = backend
         self._clock = clock

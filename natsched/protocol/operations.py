@@ -4,7 +4,7 @@ A crash between the write and its hint is the reconciler's to repair. No operati
 anything but a read from the leader.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -159,12 +159,11 @@ class Operations:
             while True:
                 stored = await self._backend.jobs.read(checked)
                 job = existing(stored)
-                stale = await self._keep(job, changes.remove(job, self._clock.now()))
+                await self._keep(job, changes.remove(job, self._clock.now()))
                 try:
                     await self._backend.jobs.delete(checked, expected=stored.revision)
                 except Conflict:
                     continue
-                await self._put_right(stale)
                 await self._tidy(job)
                 return job
 
@@ -310,9 +309,8 @@ class Operations:
         return await self._in_budget(once)
 
     async def _apply(self, stored: Stored, change: changes.Change) -> None:
-        stale = await self._keep(stored.job if isinstance(stored.job, Job) else change.job, change.records)
+        await self._keep(stored.job if isinstance(stored.job, Job) else change.job, change.records)
         revision = await self._write(change.job, expected=stored.revision)
-        await self._put_right(stale)
         if isinstance(stored.job, Job):
             for hint in new_runs(stored.job, change.job, revision):
                 await self._hinter.hint(hint)
@@ -321,23 +319,13 @@ class Operations:
         else:
             await self._hint(change.job, revision)
 
-    async def _keep(self, job: Job, records: Iterable[Record]) -> Sequence[Record]:
-        """Create records, before the write that they belong to, and return what is to be put right after it."""
-        stale = []
+    async def _keep(self, job: Job, records: Iterable[Record]) -> None:
         for record in records:
             if is_kept(job, record):
-                is_new = await self._backend.history.create(record, ttl=self._retention(record))
-                if not is_new and record.first is not None:
-                    stale.append(record)
+                await self._backend.history.create(record, ttl=self._retention(record))
             waiting = job.status.retries.get(ExecutionId(record.execution))
             after = waiting.attempt - 1 if waiting is not None and not record.attempt else None
             await self._herald.tell(job.spec, record, after=after)
-        return stale
-
-    async def _put_right(self, records: Iterable[Record]) -> None:
-        """Have records tell what was written, where others lie of a write that was planned and never made."""
-        for record in records:
-            await self._backend.history.replace(record, ttl=self._retention(record))
 
     async def _write(self, job: Job, *, expected: int) -> int:
         ttl = changes.ttl_of(job, self._settings.completed_retention)

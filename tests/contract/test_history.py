@@ -45,15 +45,6 @@ async def test_a_record_is_created_once(backend: Backend) -> None:
     assert await backend.history.list() == [first]
 
 
-async def test_a_record_is_put_in_the_place_of_another(backend: Backend) -> None:
-    first, other = make_record("a", "A-1", 0), make_record("a", "A-2", 0)
-    await create(backend, first, other)
-    right = make_record("a", "A-1", 0, status=ExecutionStatus.SUPERSEDED)
-    await backend.history.replace(right, ttl=DAY)
-    assert await backend.history.get("a", "A-1", 0) == right
-    assert await backend.history.list() == [right, other]
-
-
 async def test_a_record_that_is_not_there_reads_as_none(backend: Backend) -> None:
     await create(backend, make_record("a", "A-1", 1))
     for job, execution, attempt in (("a", "A-1", 2), ("a", "A-2", 1), ("b", "A-1", 1), ("a.A-1", "1", 1)):

@@ -198,9 +198,6 @@ class LinkedHistory:
     async def create(self, record: Record, *, ttl: timedelta) -> bool:
         return await self._link.ask(lambda: self._history.create(record, ttl=ttl))
 
-    async def replace(self, record: Record, *, ttl: timedelta) -> None:
-        await self._link.ask(lambda: self._history.replace(record, ttl=ttl))
-
     async def get(self, job: str, execution: str, attempt: int) -> Record | None:
         return await self._link.ask(lambda: self._history.get(job, execution, attempt))
 
