@@ -61,8 +61,16 @@ def _missing(life: Life) -> Iterator[tuple[Era, datetime]]:
                 continue
             last = claimed[limit - 1] if len(claimed) >= limit else NEVER
         for due in _instants(life, era):
-            if due not in ran and due <= last:
+            if due not in ran and due <= last and not _may_have_vanished(life, era, due):
                 yield era, due
+
+
+def _may_have_vanished(life: Life, era: Era, due: datetime) -> bool:
+    """Whether it may have been claimed by a replica that died before it began, with a claim that leaves no trace."""
+    if era.spec is None or not era.spec.leaves_no_trace:
+        return False
+    bounds = life.history.bounds
+    return life.is_excused(earlier(due, bounds.claim), later(era.start_of(due), bounds.late))
 
 
 def _instants(life: Life, era: Era) -> Iterator[datetime]:
