@@ -74,14 +74,18 @@ class Link:
     @asynccontextmanager
     async def opened(self) -> AsyncIterator["Link"]:
         """Take connections while the context is entered."""
+        failure: Exception | None = None
         listener = await anyio.create_tcp_listener(local_host="127.0.0.1", local_port=self.port)
         self.port = listener.extra(SocketAttribute.local_port)
         async with listener, anyio.create_task_group() as tasks:
             tasks.start_soon(listener.serve, self._serve)
             try:
                 yield self
-            finally:
-                tasks.cancel_scope.cancel()
+            except Exception as error:  # noqa: BLE001 - raised below as it is, not in a group for each link
+                failure = error
+            tasks.cancel_scope.cancel()
+        if failure is not None:
+            raise failure
 
     async def _serve(self, party: SocketStream) -> None:
         with anyio.CancelScope() as scope:
