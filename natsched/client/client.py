@@ -102,9 +102,9 @@ class Client:
                     yield self._view(stored.job)
 
     async def remove_job(self, id: str) -> JobView:  # noqa: A002
-        """Remove the job, or raise `JobNotFound`; executions that are running end unrecorded.
+        """Remove the job, or raise `JobNotFound`; what runs goes on, and is recorded when it ends.
 
-        Those that waited, asked for by hand or for another attempt, are recorded as cancelled.
+        Executions that waited, asked for by hand or for another attempt, are recorded as cancelled.
         """
         return self._view(await self._operations.remove(id))
 

@@ -119,7 +119,7 @@ class Operations:
         return existing(stored)
 
     async def remove(self, job_id: str) -> Job:
-        """Remove a job and record what it keeps from running; what it runs ends unrecorded."""
+        """Remove a job and record what it keeps from running; what runs goes on."""
         checked = ids.job_id(job_id)
 
         async def once() -> Job:

@@ -22,6 +22,8 @@ def objection(life: Life, record: LeftOut, due: datetime) -> str | None:
         return _of_claimed(life, record, due)
     if record.status is S.PAUSED:
         return None if _was_paused(life, due) else "the job was not paused"
+    if record.status is S.CANCELLED:
+        return None if _was_removed(life, record.at) else "the job was not removed then"
     first = min([record.first, *(run.start.due for run in life.executions.get(record.execution, ()))])
     _, start = life.starts_of(first, at=record.at)
     ready = life.ready(start, until=record.at, waits=life.waits(start, record.at))
@@ -61,6 +63,12 @@ def _was_changed(life: Life, due: datetime, at: datetime) -> bool:
     clocks = life.history.bounds.clocks
     made = any(era.asked <= later(at, clocks) and at <= later(era.returned, clocks) for era in life.eras[1:])
     return made and due <= later(at, clocks)
+
+
+def _was_removed(life: Life, at: datetime) -> bool:
+    clocks = life.history.bounds.clocks
+    removals = (era for era in life.eras if era.spec is None)
+    return any(era.asked <= later(at, clocks) and at <= later(era.returned, clocks) for era in removals)
 
 
 def _by_policy(life: Life, spec: Spec, record: LeftOut, due: datetime) -> str | None:
