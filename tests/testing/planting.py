@@ -82,7 +82,7 @@ def silent_instant(history: History) -> Iterator[Planted]:
             change for change in history.changes if abs(change.asked - record.last) < timedelta(seconds=0.5)
         ]
         near += [absence for absence in history.absences if abs(absence.at - record.first) < MARGIN]
-        near += [outage for outage in history.outages if outage.back > record.first]  # the end may be what it waits for
+        near += [outage for outage in history.outages if outage.back > record.first]  # it may wait for that
         claims = any(start.execution == record.execution for start in history.starts) and record.status is S.SKIPPED
         if ran or told or near or claims or record.attempt or spec is None or spec.fixed_delay is not None:
             continue
