@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from natsched.core.executions import ExecutionStatus
-from natsched.core.jobs import ExecutionId, Job, JobId, Priority, Running
+from natsched.core.jobs import ExecutionId, Job, JobId, LeaseId, Priority, Running
 from natsched.core.schedules import Interval, Once
 from natsched.errors import Unavailable
+from natsched.protocol.groups import Groups
 from natsched.targets.context import Context
 from tests.daemon.harness import World, in_a_world
 
@@ -189,6 +190,21 @@ async def test_a_group_that_was_not_given_back_is_free_once_its_execution_ended(
     await world.clock.sleep(1)
     world.backend.locks.release = release  # type: ignore[method-assign]
     assert (await (await world.client.trigger_job("b")).wait(timeout=60)).status is ExecutionStatus.OK
+
+
+@in_a_world
+async def test_a_replica_that_is_late_for_the_same_run_does_not_free_its_group(world: World) -> None:
+    world.handler(takes=10.0)
+    await world.start("r1")
+    await world.client.ensure_job("a", Interval(days=9), handler="h", concurrency_key="g")
+    handle = await world.client.trigger_job("a")
+    await world.clock.sleep(2)
+    other = await world.backend.locks.create("lease.r2.X", b"{}", ttl=timedelta(hours=1))
+    groups = Groups(world.backend, world.clock)
+    execution, lease = ExecutionId(handle.execution_id), LeaseId(other.key)
+    assert await groups.enter("g", JobId("a"), execution, lease) is None
+    await handle
+    assert await groups.enter("g", JobId("a"), execution, lease) is not None
 
 
 @in_a_world
