@@ -18,8 +18,8 @@ def delayed(life: Life) -> Iterator[Finding]:
             continue
         chain: dict[datetime, list[Run]] = defaultdict(list)
         for runs in life.executions.values():
-            if _is_within(era, runs[0]):
-                chain[runs[0].start.due].append(max(_of_the_plan(life, runs), key=_end_of))
+            if _is_within(era, runs[0]) and (of_the_plan := _of_the_plan(life, runs)):
+                chain[runs[0].start.due].append(max(of_the_plan, key=_end_of))
         lasts = [max(parts, key=_end_of) for _, parts in sorted(chain.items())]
         for before, after in pairwise(lasts):
             yield from _between(life, delay, before, after)

@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 from typing import Final
 
 from natsched.core.executions import TRANSITIONS, Event
-from natsched.core.planning import later
+from natsched.core.planning import earlier, later
 from natsched.testing.eras import NEVER
 from natsched.testing.findings import Finding, Kind
 from natsched.testing.lives import BY_HAND, Life, Run
@@ -54,7 +54,8 @@ def _may_follow(life: Life, first: Run, second: Run) -> bool:
 
 def _are_parts(life: Life, one: Run, other: Run) -> bool:
     """Whether they are the parts that two replicas have in one execution."""
-    specs = life.specs_at(one.start.at, other.start.at)
+    since = one.start.claimed or earlier(one.start.at, life.history.bounds.claim)
+    specs = life.specs_at(min(since, other.start.at), other.start.at)
     if one.start.base != other.start.base or not any(spec.scope == "all" for spec in specs):
         return False
     if other.start.attempt > 1:  # it was asked for by hand: any replica may have it

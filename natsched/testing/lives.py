@@ -74,13 +74,15 @@ class Life:
 
     def is_by_hand(self, run: Run) -> bool:
         """Whether it is an attempt that only somebody can have asked for."""
-        before = [one for one in self.executions[run.start.execution] if one.start.attempt < run.start.attempt]
-        if not before:
-            return False
-        last, attempts = before[-1], range(before[-1].start.attempt, run.start.attempt)
-        execution = run.start.execution
+        execution, attempt = run.start.execution, run.start.attempt
+        last = max(
+            (one for one in self.executions[execution] if one.start.attempt < attempt), default=None, key=_attempt
+        )
+        attempts = range(1 if last is None else last.start.attempt, attempt)
         told = {one.status for one in self.left_out if one.execution == execution and one.attempt in attempts}
-        return not told.isdisjoint(BY_HAND) or (last.end is not None and last.end.status in BY_HAND)
+        if last is not None and last.end is not None:
+            told.add(last.end.status)
+        return not told.isdisjoint(BY_HAND)
 
     def eras_at(self, since: datetime, until: datetime | None = None) -> list[Era]:
         """Return what may have been in force at some moment of that time, also as the removed job."""
@@ -157,6 +159,10 @@ class Life:
                 yield run.start.at, _free(run, recovery)
         for run in self.rivals:
             yield run.start.at, _free(run, recovery)
+
+
+def _attempt(run: Run) -> int:
+    return run.start.attempt
 
 
 def _free(run: Run, recovery: timedelta) -> datetime:
