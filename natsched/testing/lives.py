@@ -82,7 +82,7 @@ class Life:
         told = {one.status for one in self.left_out if one.execution == execution and one.attempt in attempts}
         if last is not None and last.end is not None:
             told.add(last.end.status)
-        return not told.isdisjoint(BY_HAND)
+        return not told.isdisjoint(BY_HAND) or (last is not None and last.end is None and self.is_by_hand(last))
 
     def eras_at(self, since: datetime, until: datetime | None = None) -> list[Era]:
         """Return what may have been in force at some moment of that time, also as the removed job."""

@@ -97,7 +97,7 @@ def _coalesced(life: Life, spec: Spec, record: LeftOut) -> str | None:
         return "it makes up for all"
     runs = life.executions.get(record.execution)
     if not runs and not any(other.attempt and other.execution == record.execution for other in life.left_out):
-        return "the run that was to stand for it never began"
+        return "the run that was to stand for it never began" if _is_over(life, record) else None
     first = min([record.first, *(run.start.due for run in runs or ())])
     wait = timedelta() if spec.overlap in WAIT else LATE
     if spec.catch_up == "none":
@@ -105,6 +105,11 @@ def _coalesced(life: Life, spec: Spec, record: LeftOut) -> str | None:
     if record.at < later(life.starts_of(first, at=record.at)[0], wait - life.history.bounds.clocks):
         return "nothing was late"
     return None
+
+
+def _is_over(life: Life, record: LeftOut) -> bool:
+    """Whether the time that is known goes so far that the run of the record has to have begun."""
+    return later(record.at, life.history.bounds.late + life.history.bounds.clocks) <= life.history.until
 
 
 def _missed(life: Life, spec: Spec, record: LeftOut, due: datetime) -> str | None:
