@@ -109,7 +109,10 @@ def _coalesced(life: Life, spec: Spec, record: LeftOut) -> str | None:
 
 def _is_over(life: Life, record: LeftOut) -> bool:
     """Whether the time that is known goes so far that the run of the record has to have begun."""
-    return later(record.at, life.history.bounds.late + life.history.bounds.clocks) <= life.history.until
+    history, ready = life.history, record.at
+    if life.waits(ready, history.until):
+        ready = life.ready(ready, until=history.until, waits=True)
+    return later(ready, history.bounds.late + history.bounds.clocks) <= history.until
 
 
 def _missed(life: Life, spec: Spec, record: LeftOut, due: datetime) -> str | None:
