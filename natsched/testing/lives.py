@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from natsched.core.executions import TRANSITIONS, Event
+from natsched.core.executions import TRANSITIONS, Event, ExecutionStatus
 from natsched.core.jobs import Spec
 from natsched.core.planning import earlier, later
 from natsched.testing.changes import Change
@@ -153,7 +153,9 @@ class Life:
         recovery = self.history.bounds.recovery
         if any(spec.catch_up == "all" for spec in specs):
             for runs in self.executions.values():
-                yield runs[0].start.at, max(_free(run, recovery) for run in runs)
+                last = runs[-1].end
+                waits = last is not None and last.status in (ExecutionStatus.RETRYING, ExecutionStatus.INTERRUPTED)
+                yield runs[0].start.at, NEVER if waits else max(_free(run, recovery) for run in runs)
         elif any(spec.concurrency is not None for spec in specs):
             for run in self.runs:
                 yield run.start.at, _free(run, recovery)
