@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from natsched.core.executions import TRANSITIONS, Event, ExecutionStatus
+from natsched.core.executions import TRANSITIONS, Event
 from natsched.core.jobs import Spec
 from natsched.core.planning import earlier, later
 from natsched.testing.changes import Change
@@ -154,8 +154,10 @@ class Life:
         if any(spec.catch_up == "all" for spec in specs):
             for runs in self.executions.values():
                 last = runs[-1].end
-                waits = last is not None and last.status in (ExecutionStatus.RETRYING, ExecutionStatus.INTERRUPTED)
-                yield runs[0].start.at, NEVER if waits else max(_free(run, recovery) for run in runs)
+                over = [_free(run, recovery) for run in runs]
+                if last is not None and last.retry_at is not None:
+                    over.append(later(last.retry_at, self.history.bounds.late))
+                yield runs[0].start.at, max(over)
         elif any(spec.concurrency is not None for spec in specs):
             for run in self.runs:
                 yield run.start.at, _free(run, recovery)
