@@ -155,7 +155,7 @@ class History(Protocol):
         ...
 
     async def get(self, job: str, execution: str, attempt: int) -> Record | None:
-        """Read from the leader."""
+        """Read from the leader; a record that cannot be read is reported, and counts as none."""
         ...
 
     async def list(

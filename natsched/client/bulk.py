@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 import anyio
 
 from natsched.core.chains import After, in_order
-from natsched.core.ids import job_id
+from natsched.core.ids import MAX_ID, job_id
 from natsched.core.jobs import Job, Spec
 from natsched.errors import InvalidJob
 from natsched.protocol.operations import Ensured, Operations
@@ -99,7 +99,9 @@ class BulkEnsure:
             return checked, self._operations.spec(schedule, options)  # type: ignore[arg-type]
         except InvalidJob as error:
             name = item.id if isinstance(item, Job) else item.get("id", "without an id")
-            raise InvalidJob(f"job {number + 1} ({name}): {error.message}") from error
+            named = InvalidJob(f"job {number + 1} ({name!s:.{MAX_ID}}): {error.message}")
+            named.field = error.field
+            raise named from error
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -31,6 +31,7 @@ from natsched.protocol.leases import Living, replicas
 from natsched.protocol.operations import Ensured, Operations
 
 _CHUNK: Final = 256
+_LONGEST_CURSOR: Final = 20
 
 log = get_logger(__name__)
 
@@ -143,9 +144,9 @@ class Client:
                     yield self._view(stored.job)
 
     async def remove_job(self, id: str) -> JobView:  # noqa: A002
-        """Remove the job, or raise `JobNotFound`; executions that are running end unrecorded.
+        """Remove the job, or raise `JobNotFound`; what runs goes on, and is recorded when it ends.
 
-        Those that waited, asked for by hand or for another attempt, are recorded as cancelled.
+        Executions that waited, asked for by hand or for another attempt, are recorded as cancelled.
         """
         return self._view(await self._operations.remove(id))
 
@@ -276,7 +277,7 @@ class Client:
 
     def _scan(self, prefix: str, chunk: int, after: str | None) -> AsyncIterator[Sequence[Stored]]:
         checked = job_id(prefix) if prefix else ""
-        if after is not None and not after.isdecimal():
+        if after is not None and not (after.isdecimal() and len(after) <= _LONGEST_CURSOR):
             raise InvalidJob(f"{after!r} is not the `next` of a page", field="after")
         return self._backend.jobs.scan(checked, chunk=chunk, after=int(after or 0))
 

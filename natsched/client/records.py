@@ -15,6 +15,7 @@ from natsched.ports import Backend
 from natsched.protocol.telling import CHECK_IN, note
 
 _FARTHEST: Final = 100_000
+_MOST: Final = 2**31
 _CHUNK: Final = 256
 
 
@@ -103,7 +104,7 @@ def _not_yet_recorded(stored: Stored, question: Question, now: datetime) -> Iter
 
 async def _recorded(backend: Backend, question: Question) -> Sequence[Record]:
     """Read the history back as far as it takes to find as many as are wanted."""
-    since, asked = question.since, question.limit
+    since, asked = question.since, min(question.limit, _MOST)
     while True:
         records = await backend.history.list(question.job, question.execution, limit=asked)
         recent = [record for record in records if since is None or (record.ended_at or record.due) >= since]

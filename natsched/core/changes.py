@@ -3,7 +3,7 @@
 None means that nothing differs and nothing is to be written.
 """
 
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -26,7 +26,7 @@ from natsched.core.jobs import (
 )
 from natsched.core.pauses import told_of_pause
 from natsched.core.planning import awake, gap_of, history_of, paused, replan, same_work, settle
-from natsched.core.schedules import Once, next_due
+from natsched.core.schedules import Gap, Once, next_due
 from natsched.errors import InvalidJob, TooManyEntries
 
 
@@ -155,7 +155,16 @@ def remove(job: Job, now: datetime) -> tuple[Record, ...]:
         before = ExecutionStatus.PLANNED if isinstance(entry, Manual) else ExecutionStatus.RETRYING
         status = advance(before, Event.CANCEL)
         records += (record_of_waiting(job, execution, entry, status, "the job was removed", now=now),)
-    return records
+    return records + tuple(_claimed(job, now))
+
+
+def _claimed(job: Job, now: datetime) -> Iterator[Record]:
+    """Tell of what is claimed: a run that has begun leaves the record of its end too, one that has not never will."""
+    status = advance(ExecutionStatus.RUNNING, Event.CANCEL)
+    for execution, entry in job.status.running.items():
+        claimed = Gap(first=entry.due, last=entry.due, number=1)
+        record = record_of_none(job, claimed, status, "the job was removed while it was claimed or ran", now=now)
+        yield replace(record, execution=execution, manual=entry.manual, payload=entry.payload)
 
 
 def _replanned(old: Job, changed: Job, now: datetime) -> Change:

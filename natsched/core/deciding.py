@@ -148,7 +148,7 @@ def _claim_plan(job: Job, taken: Take, start: datetime, places: tuple[LeaseId, .
         due=taken.due,
         delivery=facts.delivery,
         deadline=deadline_of(job.spec, taken.due),
-        once=job.spec.delivery == "at_most_once",
+        once=job.spec.delivery == "at_most_once" or job.spec.scope == "all",
     )
     traceless = job.spec.leaves_no_trace and not status.followers
     entries = parts(execution, entry, places, facts)
@@ -259,7 +259,7 @@ def _decide_manual(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
         payload=asked.payload,
         cause=asked.cause,
         deadline=deadline,
-        once=job.spec.delivery == "at_most_once",
+        once=job.spec.delivery == "at_most_once" or job.spec.scope == "all",
     )
     return _claim_waiting(job, left, execution, entry, asked.at, facts)
 

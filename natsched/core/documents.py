@@ -5,15 +5,20 @@ and it makes the JSON Schemas that are published (`job_schema`, `record_schema`)
 """
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 
+from natsched.core.chains import After
 from natsched.core.executions import CheckIn, Record
+from natsched.core.ids import is_job_id, is_token
 from natsched.core.jobs import Job, Spec, Status, Unreadable
-from natsched.errors import DocumentError
+from natsched.errors import DocumentError, InvalidJob
 
+_LEASE: Final = re.compile(r"lease\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 _jobs: Final = TypeAdapter(Job)
 _specs: Final = TypeAdapter(Spec)
 _statuses: Final = TypeAdapter(Status)
@@ -44,7 +49,14 @@ _spec_texts: Final = SpecTexts(8192)
 
 
 def encode_job(job: Job) -> bytes:
-    """Write a job's document."""
+    """Write a job's document; InvalidJob if a text in it is none that can be written."""
+    try:
+        return _encode_job(job)
+    except PydanticSerializationError as error:
+        raise InvalidJob(f"it cannot be written: {error}", field="document") from error
+
+
+def _encode_job(job: Job) -> bytes:
     status = _statuses.serializer.to_json(job.status, exclude_none=True)
     head = b'{"v":%d,"id":%b,"uid":%b,"spec":' % (job.v, to_json(job.id), to_json(job.uid))
     return b"".join((head, _spec_texts.of(job.spec), b',"status":', status, b"}"))
@@ -62,9 +74,43 @@ def decode_job(data: bytes, *, key: str) -> Job:
         job = _jobs.validate_json(data)
     except ValidationError as error:
         raise _explain(data, error) from error
+    for field, reason in _misnamed(job):
+        raise DocumentError(field=field, reason=reason)
     if job.id != key:
         raise DocumentError(field="id", reason=f"{job.id!r} is stored under the key {key!r}")
     return job
+
+
+def _misnamed(job: Job) -> Iterator[tuple[str, str]]:
+    """Find names that could not be part of a subject or key: no message could be published of such a job."""
+    spec, status = job.spec, job.status
+    if not is_job_id(job.id):
+        yield "id", f"{job.id!r} is no job id"
+    for field, name in (("uid", job.uid), ("spec.queue", spec.queue)):
+        if not is_token(name):
+            yield field, f"{name!r} is no name"
+    if spec.concurrency_key is not None and not is_job_id(spec.concurrency_key):
+        yield "spec.concurrency_key", f"{spec.concurrency_key!r} is no such key"
+    for field in ("running", "retries", "manual", "handovers"):
+        for execution in getattr(status, field):
+            if not is_token(execution):
+                yield f"status.{field}", f"{execution!r} is no id of an execution"
+    yield from _misnamed_others(job)
+
+
+def _misnamed_others(job: Job) -> Iterator[tuple[str, str]]:
+    """Find leases and other jobs that cannot be."""
+    spec, status = job.spec, job.status
+    leases = [("running", key, entry.lease) for key, entry in status.running.items()]
+    leases += [("retries", key, waiting.lease) for key, waiting in status.retries.items()]
+    for field, execution, lease in leases:
+        if lease is not None and not _LEASE.fullmatch(lease):
+            yield f"status.{field}.{execution}.lease", f"{lease!r} is no lease"
+    upstream = spec.schedule.jobs if isinstance(spec.schedule, After) else ()
+    for field, others in (("status.followers", status.followers), ("spec.schedule.jobs", upstream)):
+        for other in others:
+            if not is_job_id(other):
+                yield field, f"{other!r} is no job id"
 
 
 def read_job(data: bytes, *, key: str) -> Job | Unreadable:

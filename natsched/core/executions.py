@@ -5,19 +5,39 @@
 Every transition is in `TRANSITIONS`; a pair that is not there is illegal.
 """
 
+import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import AwareDatetime, ConfigDict, Field, JsonValue
+from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, JsonValue
+from pydantic_core import PydanticCustomError
 
-STORED: Final = ConfigDict(extra="forbid", ser_json_timedelta="float")
+STORED: Final = ConfigDict(extra="forbid", ser_json_timedelta="float", allow_inf_nan=False)
 """How stored values are read and written: an unknown field is an error, a duration is seconds."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON
+    """Refuse numbers that JSON cannot write, which would be null when the document is written next."""
+    left = [value]
+    while left:
+        match left.pop():
+            case float() as number if not math.isfinite(number):
+                raise PydanticCustomError("json", "it is not JSON: it has {number}", {"number": number})
+            case dict() as inner:
+                left += inner.values()
+            case list() as inner:
+                left += inner
+    return value
+
+
+Json: TypeAlias = Annotated[JsonValue, AfterValidator(_finite)]
+"""Any JSON within a stored value."""
 
 UNLESS_EMPTY: Final = Field(exclude_if=operator.not_)
 """For a field that is younger than version 1: a replica that does not know it reads documents that do not use it."""
@@ -138,7 +158,7 @@ class CheckIn:
 
     text: str
     at: AwareDatetime
-    data: JsonValue = None
+    data: Json = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,14 +192,14 @@ class Record:
     error: str | None = None
     traceback: str | None = None
     manual: bool = False
-    metadata: Mapping[str, JsonValue] | None = None
+    metadata: Mapping[str, Json] | None = None
     first: AwareDatetime | None = None
     last: AwareDatetime | None = None
     number: int = 1
     exact: bool = True
     retry_at: AwareDatetime | None = None
-    payload: JsonValue = None
-    result: JsonValue = None
+    payload: Json = None
+    result: Json = None
     check_in: CheckIn | None = None
     cause: Cause | None = None
     hooks: Mapping[str, str] | None = None

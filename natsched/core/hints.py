@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from pydantic_core import from_json
 
+from natsched.core.ids import is_job_id
 from natsched.core.jobs import ExecutionId, JobId
 from natsched.errors import DocumentError
 
@@ -57,7 +58,8 @@ Hint: TypeAlias = PlanHint | RunHint
 class Pending:
     """A message of the stream that holds a hint: a schedule not yet due, or a delivery not yet acknowledged.
 
-    `hint` is None where the message is not ours to read. `at` is when a schedule is to fire.
+    `hint` is None where the message is not ours to read, `job` empty where its subject names none. `at` is when a
+    schedule is to fire.
     """
 
     seq: int
@@ -82,6 +84,8 @@ def encode_hint(hint: Hint) -> bytes:
 
 def decode_hint(data: bytes, *, job: str, queue: str = "default") -> Hint:
     """Read the body of a hint; whatever else it may be is a DocumentError."""
+    if not is_job_id(job):
+        raise DocumentError(field="job", reason=f"{job!r} is no job id")
     try:
         body = from_json(data)
         if body["v"] != HINT_VERSION:

@@ -9,6 +9,7 @@ from natsched.errors import InvalidJob
 
 MAX_ID: Final = 200
 _TOKEN: Final = re.compile(r"[A-Za-z0-9_-]+")
+_TOKENS: Final = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+)*")
 _CROCKFORD: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _PAIRS: Final = [first + second for first in _CROCKFORD for second in _CROCKFORD]
 
@@ -29,6 +30,16 @@ def job_id(text: object) -> JobId:
                 field="id",
             )
     return JobId(text)
+
+
+def is_job_id(text: str) -> bool:
+    """Whether a job may be called so; `job_id` says why not."""
+    return len(text) <= MAX_ID and _TOKENS.fullmatch(text) is not None
+
+
+def is_token(text: str) -> bool:
+    """Whether a text is one token of a subject, such as the id of an execution."""
+    return _TOKEN.fullmatch(text) is not None
 
 
 def token(text: object, *, field: str) -> str:

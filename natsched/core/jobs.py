@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, Literal, NewType, TypeAlias
 
-from pydantic import AwareDatetime, Field, JsonValue
+from pydantic import AwareDatetime, Field
 
 from natsched.core.backoff import RetryPolicy
 from natsched.core.chains import After
-from natsched.core.executions import STORED, UNLESS_EMPTY, Cause, ExecutionStatus
+from natsched.core.executions import STORED, UNLESS_EMPTY, Cause, ExecutionStatus, Json
 from natsched.core.schedules import Interval, Schedule
 from natsched.core.targets import Target
 from natsched.core.webhooks import Webhook
@@ -62,8 +62,8 @@ class Spec:
     handler: str | None = None
     target: Annotated[Target, Field(discriminator="kind")] | None = None
     queue: str = "default"
-    payload: JsonValue = None
-    metadata: Mapping[str, JsonValue] = field(default_factory=dict)
+    payload: Json = None
+    metadata: Mapping[str, Json] = field(default_factory=dict)
     timeout: float | None = None
     deadline: float | None = None
     overlap: Overlap = "skip"
@@ -161,7 +161,7 @@ class Running:
     delivery: int = 0
     takeovers: int = 0
     manual: bool = False
-    payload: JsonValue = None
+    payload: Json = None
     deadline: AwareDatetime | None = None
     cause: Cause | None = None
     assigned: Annotated[bool, UNLESS_EMPTY] = False
@@ -180,7 +180,7 @@ class Manual:
     __pydantic_config__ = STORED
 
     at: AwareDatetime
-    payload: JsonValue = None
+    payload: Json = None
     due: AwareDatetime | None = None
     cause: Cause | None = None
 
@@ -198,7 +198,7 @@ class Retrying:
     at: AwareDatetime
     due: AwareDatetime
     manual: bool = False
-    payload: JsonValue = None
+    payload: Json = None
     deadline: AwareDatetime | None = None
     lease: LeaseId | None = None
     cause: Cause | None = None

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from natsched.core.hints import Hint, RunHint
 from natsched.core.jobs import ExecutionId, Job, Running
-from natsched.core.planning import plan_hint, start_of_running
+from natsched.core.planning import plan_hint, start_of_running, under_way
 
 
 def owed(before: Job, after: Job, revision: int) -> Iterator[Hint]:
@@ -24,12 +24,13 @@ def freed(before: Job, after: Job, revision: int, now: datetime) -> Iterator[Hin
     Without them it would be looked at again when its own hint comes, after up to seconds. Of what was asked for as
     much is woken as may begin now: each of the others would be held once more at each end, until its turn.
     """
-    if after.spec.concurrency is None or len(after.status.running) >= len(before.status.running):
+    if len(after.status.running) >= len(before.status.running):
         return
-    if after.spec.overlap in ("queue", "replace"):
-        hint = plan_hint(after, revision)
-        if hint is not None and hint.start <= now:
-            yield hint
+    hint = plan_hint(after, revision)
+    if hint is not None and hint.start <= now and _waits_for_ends(after):
+        yield hint
+    if after.spec.concurrency is None:
+        return
     waiting = sorted(after.status.manual.items(), key=lambda item: item[1].due or item[1].at)
     for execution, _ in waiting[: max(1, after.spec.concurrency - len(after.status.running))]:
         yield manual_hint(after, execution, revision)
@@ -37,6 +38,13 @@ def freed(before: Job, after: Job, revision: int, now: datetime) -> Iterator[Hin
         again = retry_hint(after, execution, revision)
         if again is not None and again.start <= now:
             yield again
+
+
+def _waits_for_ends(job: Job) -> bool:
+    """Whether a plan that is due may have waited for an end, and now need not any more."""
+    if job.spec.concurrency is not None and job.spec.overlap in ("queue", "replace"):
+        return True
+    return job.spec.catch_up == "all" and not under_way(job.status.running, job.status.retries)
 
 
 def new_runs(before: Job, after: Job, revision: int) -> Iterator[Hint]:

@@ -17,6 +17,7 @@ from natsched.errors import ScheduleError
 
 MICROSECOND = timedelta(microseconds=1)
 SHORTEST_PERIOD = timedelta(milliseconds=100)
+LONGEST_PERIOD = timedelta(days=40_000)  # seconds are stored as a float: it is exact to the microsecond so far
 SECOND = 1_000_000  # microseconds
 LAST = END * SECOND - 1  # in microseconds since 1970; no schedule goes further
 _END = timedelta(microseconds=LAST)
@@ -118,6 +119,8 @@ class Interval:
         _check_limits(self)
         if self.period < SHORTEST_PERIOD:
             raise ScheduleError(f"period: {self.period.total_seconds():g} s is too short; 0.1 s is the least")
+        if self.period > LONGEST_PERIOD:
+            raise ScheduleError(f"period: is too long; {LONGEST_PERIOD.days:,} days are the most")
         if self.jitter is not None and self.jitter > self.period:
             raise ScheduleError("jitter: longer than the period; runs would change places")
 
@@ -271,6 +274,8 @@ def _check_limits(schedule: Cron | Interval | Once) -> None:
         raise ScheduleError(f"max_runs: {schedule.max_runs} is too few; 1 is the least, None is no limit")
     if schedule.jitter and schedule.jitter < timedelta():
         raise ScheduleError("jitter: is negative; it can only delay a run")
+    if schedule.jitter and schedule.jitter > LONGEST_PERIOD:
+        raise ScheduleError(f"jitter: is too long; {LONGEST_PERIOD.days:,} days are the most")
 
 
 def _utc(name: str, instant: datetime | None) -> datetime | None:

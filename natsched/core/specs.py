@@ -25,7 +25,7 @@ from natsched.core.jobs import (
 )
 from natsched.core.planning import History
 from natsched.core.schedules import Cron, Interval, Once, Schedule
-from natsched.core.targets import Target
+from natsched.core.targets import Http, Publish, Target
 from natsched.core.targets import check as check_target
 from natsched.core.webhooks import Webhook
 from natsched.core.webhooks import check as check_webhook
@@ -124,9 +124,7 @@ def _check(spec: Spec) -> None:
     if spec.handler is not None and not (spec.handler.strip() and spec.handler.isprintable()):
         raise InvalidJob(f"{spec.handler!r} names no handler: leave it out for the default one", field="handler")
     if spec.target is not None:
-        if spec.handler is not None:
-            raise InvalidJob("it has a handler too: leave one of the two out", field="target")
-        check_target(spec.target)
+        _check_target(spec.target, spec.handler)
     _check_place(spec)
     if spec.timeout is not None and not 0 < spec.timeout < float("inf"):
         raise InvalidJob(f"{spec.timeout} s is no time limit: take more than 0, or None for none", field="timeout")
@@ -147,6 +145,14 @@ def _check(spec: Spec) -> None:
             )
     if spec.payload is not None or spec.metadata:
         check_payload({"payload": spec.payload, "metadata": dict(spec.metadata)}, field="payload")
+
+
+def _check_target(target: Target, handler: str | None) -> None:
+    if handler is not None:
+        raise InvalidJob("it has a handler too: leave one of the two out", field="target")
+    check_target(target)
+    if isinstance(target, Http | Publish):
+        check_json(target.body, field="target.body")
 
 
 def _check_place(spec: Spec) -> None:
@@ -222,13 +228,7 @@ def _check_retry(policy: RetryPolicy) -> None:
 
 def check_payload(value: object, *, field: str) -> None:
     """Check that a payload is JSON and not too large to travel in a job's document."""
-    try:
-        size = len(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
-        depth = _depth(value)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidJob(f"it is not JSON: {error}", field=field) from error
-    if depth > MAX_DEPTH:
-        raise InvalidJob(f"it is nested {depth} deep: {MAX_DEPTH} at most", field=field)
+    size = check_json(value, field=field)
     if size > MAX_PAYLOAD:
         raise InvalidJob(
             f"{size:,} bytes are too many: {MAX_PAYLOAD:,} at most; store the rest elsewhere and pass its key",
@@ -236,10 +236,23 @@ def check_payload(value: object, *, field: str) -> None:
         )
 
 
-def _depth(value: object) -> int:
+def check_json(value: object, *, field: str) -> int:
+    """Check that a value is JSON that can be stored and read again, and return how many bytes it has."""
+    try:
+        size = len(json.dumps(value, allow_nan=False, ensure_ascii=False).encode())
+        depth = depth_of(value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidJob(f"it is not JSON: {error}", field=field) from error
+    if depth > MAX_DEPTH:
+        raise InvalidJob(f"it is nested {depth} deep: {MAX_DEPTH} at most", field=field)
+    return size
+
+
+def depth_of(value: object) -> int:
+    """Return how deep JSON is nested; what is stored deeper than `MAX_DEPTH` could not be read again."""
     inner: Iterable[object] = ()
     if isinstance(value, Mapping):
         inner = value.values()
     elif isinstance(value, list | tuple):
         inner = value
-    return 1 + max(map(_depth, inner), default=0)
+    return 1 + max(map(depth_of, inner), default=0)

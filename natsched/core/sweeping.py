@@ -94,15 +94,23 @@ def _inspect_plan(job: Job, revision: int, scheduled: Pending | None, sight: Sig
         if hint is not None:
             overdue = sight.now - hint.start > sight.grace
             yield Rehint(hint=hint, reason="plan without a message", suspect=not overdue)
-    elif _is_plan(found, hint):
-        if scheduled.at is not None and sight.now - scheduled.at > sight.grace:
-            yield Delete(seq=scheduled.seq, reason="schedule stuck in the server")
-            if hint is not None:
-                yield Rehint(hint=hint, reason="schedule stuck in the server")
+    elif found is not None and hint is not None and _is_plan(found, hint):
+        reason = _wrong(scheduled.at, found, hint, sight)
+        if reason is not None:
+            yield Delete(seq=scheduled.seq, reason=reason)
+            yield Rehint(hint=hint, reason=reason)
     elif found is None or found.revision < revision:
         yield Delete(seq=scheduled.seq, reason="schedule of an old plan")
         if hint is not None:
             yield Rehint(hint=hint, reason="schedule of an old plan")
+
+
+def _wrong(at: datetime | None, found: Hint, hint: PlanHint, sight: Sight) -> str | None:
+    """Say why a schedule of the right plan will not tell of it in time, if that is so."""
+    never = at is None or max(at, found.start) > max(sight.now, hint.start)
+    if never and found.revision <= hint.revision:
+        return "schedule of another instant"
+    return "schedule stuck in the server" if at is not None and sight.now - at > sight.grace else None
 
 
 def is_scheduled(hint: RunHint, scheduled: Pending | None, sight: Sight) -> bool:

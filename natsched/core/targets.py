@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
-from pydantic import JsonValue
-
-from natsched.core.executions import STORED
+from natsched.core.executions import STORED, Json
 from natsched.errors import InvalidJob
 
 METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
@@ -60,7 +58,7 @@ class Http:
     url: str
     method: str = "POST"
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: JsonValue = None
+    body: Json = None
     expect: tuple[int, ...] = ()
     kind: Literal["http"] = "http"
 
@@ -92,7 +90,7 @@ class Publish:
 
     subject: str
     headers: Mapping[str, str] = field(default_factory=dict)
-    body: JsonValue = None
+    body: Json = None
     kind: Literal["publish"] = "publish"
 
 

@@ -105,6 +105,10 @@ class Claimer:
         if claim.running.lease != self._leaseholder.lease:  # it was lost while this waited for a place
             slots.release()
             return False
+        if not self._leaseholder.is_held():  # what is claimed under it would be another's at once
+            slots.release()
+            self._spill(held, first=_SPILL, longest=_SPILL)
+            return True
         if claim.execution in self.active:  # a doubled hint: token and lease are the same, so only one may try
             slots.release()
             self._keeper.nak(held, RUNNING_ELSEWHERE)

@@ -18,10 +18,11 @@ from natsched.core.documents import encode_check_in
 from natsched.core.executions import CheckIn
 from natsched.core.jobs import ExecutionId, JobId
 from natsched.core.specs import check_payload
-from natsched.errors import BackendError
+from natsched.errors import BackendError, DocumentError
 from natsched.logs import get_logger
 from natsched.ports import Locks
 from natsched.protocol.telling import CHECK_IN, note
+from natsched.targets.calling import writable
 from natsched.targets.control import Control
 from natsched.targets.hooking import HookedRun
 
@@ -80,7 +81,12 @@ class Notes:
 
     async def saved(self, key: str) -> JsonValue:
         found = await self._locks.get(key)
-        data: JsonValue = None if found is None or not found[0] else json.loads(found[0])
+        if found is None or not found[0]:
+            return None
+        try:
+            data: JsonValue = json.loads(found[0])
+        except (ValueError, RecursionError) as error:
+            raise DocumentError(field=key, reason="what the execution saved cannot be read: save it anew") from error
         return data
 
 
@@ -144,7 +150,7 @@ class RunControl(Control):
 
     def check_in(self, text: str, data: JsonValue) -> None:
         check_payload(data, field="data")
-        self.last = CheckIn(text=str(text)[:_MOST_TEXT], at=self._notes.clock.now(), data=data)
+        self.last = CheckIn(text=writable(str(text)[:_MOST_TEXT]), at=self._notes.clock.now(), data=data)
         self._notes.tell(self._key(CHECK_IN), self.last)
 
     async def save_data(self, data: JsonValue) -> None:

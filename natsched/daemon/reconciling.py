@@ -33,7 +33,7 @@ from natsched.core.sweeping import (
 from natsched.daemon.events import Observer, Quarantined, Repaired, Swept, ZonesDiffer
 from natsched.daemon.leasing import Leaseholder
 from natsched.daemon.options import ReplicaOptions
-from natsched.errors import BackendError, Conflict, LockLost
+from natsched.errors import BackendError, Conflict, LockLost, Unavailable
 from natsched.logs import get_logger
 from natsched.ports import Backend, Lock
 from natsched.protocol.chaining import Chains
@@ -213,12 +213,16 @@ class Reconciler:
         hints = [repair.hint for repair in found if isinstance(repair, Rehint)]
         if not hints:
             return list(found)
-        there = await self._delivered() | await self._scheduled([hint for hint in hints if isinstance(hint, RunHint)])
-        return [
-            repair
-            for repair in found
-            if not isinstance(repair, Rehint) or there.isdisjoint((repair.hint.key, _execution_of(repair.hint)))
-        ]
+        delivered = await self._delivered()
+        scheduled = await self._scheduled([hint for hint in hints if isinstance(hint, RunHint)])
+        now = self._clock.now()
+
+        def is_there(hint: Hint) -> bool:
+            start = max(now, hint.start)
+            waits = (delivered.get(name) for name in (hint.key, _execution_of(hint)))
+            return hint.key in scheduled or any(until is not None and until <= start for until in waits)
+
+        return [repair for repair in found if not isinstance(repair, Rehint) or not is_there(repair.hint)]
 
     async def _scheduled(self, hints: Sequence[RunHint]) -> frozenset[str]:
         """Return the keys of those hints that lie on the schedule subjects of their executions."""
@@ -228,11 +232,18 @@ class Reconciler:
             hint.key for hint, found in zip(hints, pending, strict=True) if is_scheduled(hint, found, sight)
         )
 
-    async def _delivered(self) -> frozenset[str]:
-        """Return the keys and executions of all hints that are delivered and not yet acknowledged."""
-        pending = [found.hint for found in await self._backend.hints.deliveries() if found.hint is not None]
-        keys = {hint.key for hint in pending}
-        return frozenset(keys | {_execution_of(hint) for hint in pending})
+    async def _delivered(self) -> dict[str, datetime]:
+        """Return the keys and executions of all hints that are delivered and not yet acknowledged.
+
+        With each comes the instant that the earliest of its hints waits for: nobody looks at the job before.
+        """
+        waits: dict[str, datetime] = {}
+        for found in await self._backend.hints.deliveries():
+            if found.hint is not None:
+                start = found.hint.start
+                for name in (found.hint.key, _execution_of(found.hint)):
+                    waits[name] = min(start, waits.get(name, start))
+        return waits
 
     async def _sweep_schedules(self) -> int:
         repairs = 0
@@ -241,12 +252,15 @@ class Reconciler:
         return repairs
 
     async def _sweep_schedule_chunk(self, chunk: Sequence[Pending]) -> int:
-        stored = await self._backend.jobs.read_many(list({found.job for found in chunk}))
+        stored = await self._backend.jobs.read_many(list({found.job for found in chunk if found.job}))
         strays: list[Repair] = []
         for found in chunk:
-            document = stored[found.job]
-            if document.job is None:
+            document = stored.get(found.job, Stored(id=found.job, job=None, revision=0))
+            if found.job and (document.job is None or _is_ahead(found, document)):
                 document = await self._backend.jobs.read(found.job)
+                if document.job is not None and _is_ahead(found, document):
+                    strays.append(Delete(seq=found.seq, reason="schedule of a document that never was"))
+                    continue
             repair = inspect_schedule(found, document)
             if repair is not None:
                 strays.append(repair)
@@ -255,7 +269,7 @@ class Reconciler:
     async def revive(self) -> int:
         """Hint again what is delivered but overdue or abandoned: some replica may just have died on it."""
         pending = await self._backend.hints.deliveries()
-        jobs = list({found.job: None for found in pending})
+        jobs = list({found.job: None for found in pending if found.job})
         if not jobs:
             return 0
         now = self._clock.now()
@@ -273,17 +287,26 @@ class Reconciler:
     async def _repair(self, repairs: Iterable[Repair]) -> int:
         number = 0
         for repair in repairs:
-            number += not isinstance(repair, Tell)
-            match repair:
-                case Rehint(hint=hint, reason=reason):
-                    await self._hinter.repair(hint)
-                    self._observe(Repaired(job=hint.job, reason=reason))
-                case Delete(seq=seq, reason=reason):
-                    await self._backend.hints.delete(seq)
-                    self._observe(Repaired(job="", reason=reason))
-                case Tell(job=job, leases=leases):
-                    await tell(self._backend.locks, leases, job)
+            try:
+                await self._do(repair)
+            except Unavailable:
+                raise
+            except BackendError as error:  # it is this repair that is refused, not the next one
+                log.warning("a repair was refused", action="repair_failed", repair=str(repair), error=str(error))
+            else:
+                number += not isinstance(repair, Tell)
         return number
+
+    async def _do(self, repair: Repair) -> None:
+        match repair:
+            case Rehint(hint=hint, reason=reason):
+                await self._hinter.repair(hint)
+                self._observe(Repaired(job=hint.job, reason=reason))
+            case Delete(seq=seq, reason=reason):
+                await self._backend.hints.delete(seq)
+                self._observe(Repaired(job="", reason=reason))
+            case Tell(job=job, leases=leases):
+                await tell(self._backend.locks, leases, job)
 
     async def _delivered_by_queue(self) -> tuple[Mapping[str, float], Mapping[str, int]]:
         """Return the age of the oldest delivery of each queue, in seconds from its start, and how many there are."""
@@ -296,6 +319,11 @@ class Reconciler:
                 oldest[found.hint.queue] = max(age, oldest.get(found.hint.queue, 0.0))
                 depth[found.hint.queue] = depth.get(found.hint.queue, 0) + 1
         return oldest, depth
+
+
+def _is_ahead(pending: Pending, stored: Stored) -> bool:
+    """Whether a schedule claims to be of a document that is newer than the one read."""
+    return pending.hint is not None and pending.hint.revision > stored.revision
 
 
 def _execution_of(hint: Hint) -> ExecutionId:

@@ -6,6 +6,7 @@ deliveries, hand back what is held, let runs end for as long as the grace allows
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Final
 
 import anyio
@@ -28,6 +29,8 @@ from natsched.targets.registry import Registry
 
 _RESTART_PAUSE: Final = 1.0
 _LAST_WRITES: Final = 5.0
+_FARTHEST: Final = timedelta(hours=1)
+"""How much earlier than by the lead a hint may come: it is held until its start, and takes a place for as long."""
 
 log = get_logger(__name__)
 
@@ -159,6 +162,11 @@ class Replica:
         if hint is None:
             log.warning("a message is no hint of natsched", action="bad_hint", problem=delivery.problem)
             self._observe(HintDropped(job="", reason=delivery.problem or "unreadable"))
+            delivery.ack()
+            return
+        if hint.start - self._clock.now() > self._options.lead + _FARTHEST:
+            log.warning("a hint came far too early", action="early_hint", job=hint.job, start=hint.start)
+            self._observe(HintDropped(job=hint.job, reason="it came far too early"))
             delivery.ack()
             return
         held = Held(delivery, hint)

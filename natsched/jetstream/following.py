@@ -22,6 +22,7 @@ from natsched.jetstream.intake import ack_numbers
 from natsched.jetstream.pulling import Loss, Puller
 from natsched.jetstream.requests import LAPS, Message, Requests
 from natsched.jetstream.translate import NotFound
+from natsched.jetstream.wire import text_of
 from natsched.logs import get_logger
 
 ROOM: Final = 512
@@ -114,7 +115,7 @@ class Follower:
     def _take(self, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         _, seq, self._pending = ack_numbers(reply)
         self._last = seq
-        self._arrived.append(Message(subject.decode(), seq, data, headers))
+        self._arrived.append(Message(text_of(subject), seq, data, headers))
         self._some.set()
 
     async def _recover(self, loss: Loss) -> None:

@@ -47,7 +47,7 @@ class HistoryBucket:
 
     async def get(self, job: str, execution: str, attempt: int) -> Record | None:
         message = await self._bucket.last(f"{job}.{execution}.{attempt}")
-        return None if message is None or message.is_marker else decode_record(message.data)
+        return None if message is None or message.is_marker else _record(message.subject, message.data)
 
     async def list(
         self, job: str | None = None, execution: str | None = None, *, limit: int = 100
@@ -55,14 +55,15 @@ class HistoryBucket:
         if limit < 1:
             return []
         if job is None and execution is not None:
-            messages = await self._of_any_job(execution)
-        elif job is None:
-            messages = await self._newest(">", limit)
-        else:
-            messages = await self._newest(self._bucket.subject(f"{job}.{execution or '*'}.*"), limit)
-        kept = (message for message in reversed(messages) if not message.is_marker)
-        records = [record for message in kept if (record := _record(message.subject, message.data))]
-        return records[:limit]
+            return _records(await self._of_any_job(execution))[:limit]
+        subject = ">" if job is None else self._bucket.subject(f"{job}.{execution or '*'}.*")
+        wanted = limit
+        while True:
+            messages = await self._newest(subject, wanted)
+            records = _records(messages)
+            if len(records) >= limit or len(messages) < wanted:
+                return records[:limit]
+            wanted *= _STEP  # some of these are no records
 
     async def walk(self, *, chunk: int = _CHUNK) -> AsyncIterator[Sequence[Record]]:
         async for messages in self._requests.walk(self._bucket.stream, ">", chunk=chunk):
@@ -76,9 +77,9 @@ class HistoryBucket:
         keys = ">" if job is None else f"{job}.{execution or '*'}.*"
         follower = Follower(self._connection, self._requests, self._bucket.stream, [self._bucket.subject(keys)])
         async with follower.opened() as followed:
-            yield self._records(followed, execution)
+            yield self._followed(followed, execution)
 
-    async def _records(self, followed: Follower, execution: str | None) -> AsyncIterator[Record]:
+    async def _followed(self, followed: Follower, execution: str | None) -> AsyncIterator[Record]:
         async for message in followed:
             if message is None or message.is_marker:
                 continue
@@ -120,6 +121,12 @@ class HistoryBucket:
             if found:
                 return sorted(found, key=lambda message: message.seq)
         return []
+
+
+def _records(messages: Sequence[Message]) -> list[Record]:
+    """Read the records among the messages, the last first."""
+    kept = (message for message in reversed(messages) if not message.is_marker)
+    return [record for message in kept if (record := _record(message.subject, message.data))]
 
 
 def _record(key: str, data: bytes) -> Record | None:

@@ -13,7 +13,7 @@ from natsched.jetstream.hints import read_hint
 from natsched.jetstream.naming import Names
 from natsched.jetstream.pulling import Loss, Puller
 from natsched.jetstream.translate import translate
-from natsched.jetstream.wire import WireClient
+from natsched.jetstream.wire import WireClient, text_of
 from natsched.logs import get_logger
 
 EXPIRES: Final = 3.0
@@ -76,7 +76,7 @@ class QueueDelivery(PulledDelivery):
     def hint(self) -> Hint | None:
         if self._hint is None and self._problem is None:
             try:
-                self._hint = read_hint(self._subject.decode(), self._data, self._names)
+                self._hint = read_hint(text_of(self._subject), self._data, self._names)
             except DocumentError as error:
                 self._problem = error.message
         return self._hint

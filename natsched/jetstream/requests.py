@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 from natsched.errors import BackendError, Unavailable
 from natsched.jetstream.inbox import Inbox, Reply
 from natsched.jetstream.translate import NotFound, api_error
-from natsched.jetstream.wire import description_of, header, status_of
+from natsched.jetstream.wire import description_of, header, status_of, text_of
 
 MOST_SUBJECTS: Final = 1024
 """The most subjects that a server answers for in one batched read."""
@@ -156,4 +156,4 @@ def _message(part: Reply) -> Message:
         seq = int(headers[number : headers.find(b"\r\n", number)])
     except ValueError as error:
         raise BackendError("What answered a batched read is not JetStream.") from error
-    return Message(headers[name:name_end].decode(), seq, data, headers)
+    return Message(text_of(headers[name:name_end]), seq, data, headers)

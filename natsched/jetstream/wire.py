@@ -82,7 +82,12 @@ class WireClient(Client):
         try:
             sink(subject, reply, data, headers)
         except Exception:  # noqa: BLE001 - it would end the reading of the whole connection
-            _log.exception("a message could not be taken", action="message_failed", subject=subject.decode())
+            _log.exception("a message could not be taken", action="message_failed", subject=text_of(subject))
+
+
+def text_of(subject: bytes) -> str:
+    """Read a subject; the server takes any bytes, and those that are no UTF-8 show as U+FFFD, which no id has."""
+    return subject.decode("utf-8", "replace")
 
 
 def status_of(headers: bytes) -> bytes:

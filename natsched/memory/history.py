@@ -31,7 +31,7 @@ class MemoryHistory:
     async def get(self, job: str, execution: str, attempt: int) -> Record | None:
         await checkpoint()
         message = self._bucket.last(f"{job}.{execution}.{attempt}")
-        return decode_record(message.data) if message else None
+        return None if message is None or message.marker else _readable(message)
 
     async def list(
         self, job: str | None = None, execution: str | None = None, *, limit: int = 100
@@ -61,5 +61,5 @@ def _readable(message: Message) -> Record | None:
 
 
 def _of(message: Message, job: str | None, execution: str | None) -> bool:
-    its_job, its_execution, _ = message.subject.rsplit(".", 2)
+    its_job, its_execution = (*message.subject.rsplit(".", 2), "", "")[:2]
     return job in (None, its_job) and execution in (None, its_execution)

@@ -1,6 +1,7 @@
 """Where a hint lies in the stream, and how a message of it is read."""
 
 from natsched.core.hints import Hint, PlanHint, decode_hint
+from natsched.core.ids import is_job_id
 from natsched.core.jobs import JobId
 from natsched.errors import DocumentError
 from natsched.memory.stream import Message
@@ -34,8 +35,11 @@ def delivery_of(hint: Hint) -> str:
 
 def read_hint(message: Message) -> tuple[JobId, Hint | None, str | None]:
     """Read job and hint of a schedule or delivery, or the problem with it."""
-    _, _, queue, kind, *rest = (message.target or message.subject).split(".")
-    job = JobId(".".join(rest if kind == "plan" else rest[1:]))
+    subject = message.target or message.subject
+    queue, kind, rest = (*subject.split(".", 4)[2:], "", "", "")[:3]
+    job = JobId(rest if kind == "plan" else rest.partition(".")[2])
+    if not is_job_id(job):
+        return JobId(""), None, f"{subject} is not the subject of a delivery"
     try:
         return job, decode_hint(message.data, job=job, queue=queue), None
     except DocumentError as error:

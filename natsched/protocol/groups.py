@@ -57,7 +57,8 @@ class Groups:
             if found is None:
                 continue
             holder = _holder(found[0])
-            if holder is not None and holder.execution != execution and await self._is_held(holder, now):
+            is_mine = holder is not None and (holder.execution, holder.lease) == (execution, lease)
+            if holder is not None and not is_mine and await self._is_held(holder, now):
                 return None
             try:
                 return await locks.renew(Lock(key=name, revision=found[1]), value, ttl=_LIFE)

@@ -11,6 +11,7 @@ from typing import Final
 
 from natsched.clock import Clock
 from natsched.core.hints import Hint
+from natsched.core.planning import earlier
 from natsched.errors import Conflict, Unavailable
 from natsched.ports import HintStream
 
@@ -27,7 +28,7 @@ class Hinter:
 
     async def hint(self, hint: Hint) -> None:
         """Publish a hint under the rule."""
-        at = hint.start - self._lead
+        at = earlier(hint.start, self._lead)
         if at <= self._clock.now():
             await self._stream.deliver(hint)
         else:
@@ -42,7 +43,7 @@ class Hinter:
         await self._schedule(hint)
 
     async def _schedule(self, hint: Hint) -> None:
-        at = hint.start - self._lead
+        at = earlier(hint.start, self._lead)
         expected = 0
         for _ in range(_ROUNDS):
             try:

@@ -50,7 +50,7 @@ async def serving(locks: Locks, queue: str) -> frozenset[LeaseId]:
 async def primary(locks: Locks) -> LeaseId | None:
     """Return the lease of the replica that reconciles: of all replicas one, for as long as it lives."""
     found = await locks.get(PRIMARY)
-    return None if found is None else LeaseId(found[0].decode())
+    return None if found is None else LeaseId(found[0].decode(errors="replace"))
 
 
 async def zone_data(locks: Locks) -> Mapping[str, tuple[str, ...]]:
@@ -73,7 +73,7 @@ def _read(lease: str, value: bytes, first: LeaseId | None) -> Living:
     said = _said(value)
     return Living(
         lease=LeaseId(lease),
-        name=lease.split(".")[1],
+        name=lease.split(".")[1] if "." in lease else lease,
         is_primary=lease == first,
         queues=_counts(said.get("queues")),
         running=_counts(said.get("running")),
@@ -86,7 +86,7 @@ def _said(value: bytes) -> Mapping[str, Any]:
     """Read what a lease says; a younger natsched may say more, and anybody may write there."""
     try:
         said = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 

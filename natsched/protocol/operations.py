@@ -132,7 +132,7 @@ class Operations:
         return existing(stored)
 
     async def remove(self, job_id: str, *, check: Check | None = None) -> Job:
-        """Remove a job and record what it keeps from running; what it runs ends unrecorded.
+        """Remove a job and record what it keeps from running; what runs goes on.
 
         `check` is as in `ensure`.
         """

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from natsched.core.executions import ExecutionStatus
 from natsched.core.retries import Failure
+from natsched.core.specs import MAX_DEPTH, depth_of
 from natsched.targets.context import Context
 from natsched.targets.control import Control
 from natsched.targets.registry import Handler, is_async
@@ -89,8 +90,11 @@ def _ended_well(result: object) -> Ended:
         return OK
     try:
         size = len(json.dumps(result, allow_nan=False, ensure_ascii=False).encode())
+        depth = depth_of(result)
     except (TypeError, ValueError, RecursionError):
         return Ended(status=ExecutionStatus.OK, reason="its result is not JSON, and is not kept")
+    if depth > MAX_DEPTH:
+        return Ended(status=ExecutionStatus.OK, reason=f"its result is nested {depth} deep, and is not kept")
     if size > MAX_RESULT:
         return Ended(status=ExecutionStatus.OK, reason=f"its result has {size:,} bytes, and is not kept")
     return Ended(status=ExecutionStatus.OK, result=cast("JsonValue", result))
@@ -103,10 +107,15 @@ def failed(error: BaseException) -> Ended:
     message = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return Ended(
         status=ExecutionStatus.FAILED,
-        error=message[:_MESSAGE],
-        traceback=text,
+        error=writable(message[:_MESSAGE]),
+        traceback=None if text is None else writable(text),
         failure=_failure(error),
     )
+
+
+def writable(text: str) -> str:
+    """Return a text without halves of surrogates, which no record and no note could hold."""
+    return text.encode(errors="replace").decode()
 
 
 def _failure(error: BaseException) -> Failure:

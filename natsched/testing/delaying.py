@@ -1,9 +1,9 @@
 """Jobs with a fixed delay: each instant is counted from the end of the run before it."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import pairwise, takewhile
 
 from natsched.core.planning import earlier, later
 from natsched.testing.eras import NEVER, Era
@@ -18,12 +18,17 @@ def delayed(life: Life) -> Iterator[Finding]:
             continue
         chain: dict[datetime, list[Run]] = defaultdict(list)
         for runs in life.executions.values():
-            if _is_within(era, runs[0]):
-                chain[runs[0].start.due].append(max(runs, key=_end_of))
+            if _is_within(era, runs[0]) and (of_the_plan := _of_the_plan(life, runs)):
+                chain[runs[0].start.due].append(max(of_the_plan, key=_end_of))
         lasts = [max(parts, key=_end_of) for _, parts in sorted(chain.items())]
         for before, after in pairwise(lasts):
             yield from _between(life, delay, before, after)
         yield from _at_the_end(life, era, delay)
+
+
+def _of_the_plan(life: Life, runs: Sequence[Run]) -> Sequence[Run]:
+    """Leave out the attempts from the first one on that somebody asked for: the next run waits for none of these."""
+    return list(takewhile(lambda run: not life.is_by_hand(run), runs))
 
 
 def _end_of(run: Run) -> datetime:

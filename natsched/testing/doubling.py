@@ -7,13 +7,12 @@ from itertools import combinations, pairwise
 from typing import Final
 
 from natsched.core.executions import TRANSITIONS, Event
-from natsched.core.planning import later
+from natsched.core.planning import earlier, later
 from natsched.testing.eras import NEVER
 from natsched.testing.findings import Finding, Kind
-from natsched.testing.lives import Life, Run
+from natsched.testing.lives import BY_HAND, Life, Run
 
-_BY_HAND: Final = frozenset(status for status, row in TRANSITIONS.items() if Event.RETRY_BY_HAND in row)
-_AGAIN: Final = _BY_HAND | {status for status, row in TRANSITIONS.items() if Event.CLAIM in row}
+_AGAIN: Final = BY_HAND | {status for status, row in TRANSITIONS.items() if Event.CLAIM in row}
 """The ends after which another attempt may follow."""
 
 
@@ -35,10 +34,12 @@ def doubled(life: Life) -> Iterator[Finding]:
 
 
 def _may_follow(life: Life, first: Run, second: Run) -> bool:
+    if life.is_by_hand(second):
+        return True
     bounds = life.history.bounds
     specs = life.specs_at(first.start.at, second.start.at)
     if specs and all(spec.delivery == "at_most_once" for spec in specs):
-        return first.end is not None and first.end.status in _BY_HAND
+        return False
     if first.end is not None and first.end.status in _AGAIN:
         return True
     began = later(second.start.at, bounds.clocks)
@@ -53,9 +54,12 @@ def _may_follow(life: Life, first: Run, second: Run) -> bool:
 
 def _are_parts(life: Life, one: Run, other: Run) -> bool:
     """Whether they are the parts that two replicas have in one execution."""
-    specs = life.specs_at(one.start.at, other.start.at)
+    since = one.start.claimed or earlier(one.start.at, life.history.bounds.claim)
+    specs = life.specs_at(min(since, other.start.at), other.start.at)
     if one.start.base != other.start.base or not any(spec.scope == "all" for spec in specs):
         return False
+    if other.start.attempt > 1:  # it was asked for by hand: any replica may have it
+        return True
     return one.start.replica is None or one.start.replica != other.start.replica
 
 

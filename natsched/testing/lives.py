@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from natsched.core.executions import TRANSITIONS, Event
 from natsched.core.jobs import Spec
 from natsched.core.planning import earlier, later
 from natsched.testing.changes import Change
@@ -16,6 +17,10 @@ from natsched.testing.runs import End, LeftOut, Start, is_scheduled
 
 WAIT: Final = ("queue", "replace")
 """The overlap policies by which a run waits for others; by the rest it is skipped."""
+
+
+BY_HAND: Final = frozenset(status for status, row in TRANSITIONS.items() if Event.RETRY_BY_HAND in row)
+"""The ends after which another attempt comes only if somebody asks for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +71,18 @@ class Life:
         """The concurrency key that the job has had all its life."""
         keys = {era.spec.concurrency_key for era in self.eras if era.spec is not None}
         return keys.pop() if len(keys) == 1 else None
+
+    def is_by_hand(self, run: Run) -> bool:
+        """Whether it is an attempt that only somebody can have asked for."""
+        execution, attempt = run.start.execution, run.start.attempt
+        last = max(
+            (one for one in self.executions[execution] if one.start.attempt < attempt), default=None, key=_attempt
+        )
+        attempts = range(1 if last is None else last.start.attempt, attempt)
+        told = {one.status for one in self.left_out if one.execution == execution and one.attempt in attempts}
+        if last is not None and last.end is not None:
+            told.add(last.end.status)
+        return not told.isdisjoint(BY_HAND) or (last is not None and last.end is None and self.is_by_hand(last))
 
     def eras_at(self, since: datetime, until: datetime | None = None) -> list[Era]:
         """Return what may have been in force at some moment of that time, also as the removed job."""
@@ -136,12 +153,20 @@ class Life:
         recovery = self.history.bounds.recovery
         if any(spec.catch_up == "all" for spec in specs):
             for runs in self.executions.values():
-                yield runs[0].start.at, max(_free(run, recovery) for run in runs)
+                last = runs[-1].end
+                over = [_free(run, recovery) for run in runs]
+                if last is not None and last.retry_at is not None:
+                    over.append(later(last.retry_at, self.history.bounds.late))
+                yield runs[0].start.at, max(over)
         elif any(spec.concurrency is not None for spec in specs):
             for run in self.runs:
                 yield run.start.at, _free(run, recovery)
         for run in self.rivals:
             yield run.start.at, _free(run, recovery)
+
+
+def _attempt(run: Run) -> int:
+    return run.start.attempt
 
 
 def _free(run: Run, recovery: timedelta) -> datetime:

@@ -61,8 +61,16 @@ def _missing(life: Life) -> Iterator[tuple[Era, datetime]]:
                 continue
             last = claimed[limit - 1] if len(claimed) >= limit else NEVER
         for due in _instants(life, era):
-            if due not in ran and due <= last:
+            if due not in ran and due <= last and not _may_have_vanished(life, era, due):
                 yield era, due
+
+
+def _may_have_vanished(life: Life, era: Era, due: datetime) -> bool:
+    """Whether it may have been claimed by a replica that died before it began, with a claim that leaves no trace."""
+    if era.spec is None or not era.spec.leaves_no_trace:
+        return False
+    bounds = life.history.bounds
+    return life.is_excused(earlier(due, bounds.claim), later(era.start_of(due), bounds.late))
 
 
 def _instants(life: Life, era: Era) -> Iterator[datetime]:
@@ -85,18 +93,31 @@ def _is_settled(life: Life, era: Era, due: datetime) -> bool:
     passed = (run.start.at for run in life.runs if run.start.is_scheduled and run.start.due > due)
     if (at := min(passed, default=None)) is not None and not life.is_excused(claimed, at):
         return True
-    if era.is_active(due):
-        start = era.start_of(due)
-        waits = life.waits(start, history.until)
-    else:
+    start = era.start_of(due)
+    pause = _own_pause(life, era)
+    if not era.is_active(due):
         start, waits = _end_of_pause(life, era), True
+    elif pause is not None and pause.asked <= later(
+        life.ready(start, until=pause.asked, waits=True), history.bounds.late
+    ):
+        start, waits = _end_of_pause(life, pause), True
+    else:
+        waits = life.waits(start, history.until)
     ready = life.ready(start, until=history.until, waits=waits)
     return later(ready, history.bounds.late + history.bounds.clocks) <= history.until
 
 
+def _own_pause(life: Life, era: Era) -> Era | None:
+    """Return the pause that the job may have made itself: what was due then is told of with what falls due in it."""
+    if era.spec is None or era.spec.auto_pause_after is None:
+        return None
+    following = next((one for one in life.eras if one.asked > era.asked), None)
+    return following if following is not None and following.spec is not None and not following.spec.active else None
+
+
 def _end_of_pause(life: Life, era: Era) -> datetime:
     """Return when what fell due in a pause is told of: at its end, or if that comes by itself, at the next start."""
-    for following in [one for one in life.eras if one.asked >= era.asked]:
+    for following in [one for one in life.eras if one.asked >= era.asked and not _is_older(one, era)]:
         if following.spec is None or era.spec is None or following.spec.active:
             return following.returned
         if following.spec.schedule != era.spec.schedule:
@@ -106,6 +127,11 @@ def _end_of_pause(life: Life, era: Era) -> datetime:
             due = following.next(until)
             return following.over if due is None else min(following.over, following.start_of(due))
     return NEVER
+
+
+def _is_older(one: Era, other: Era) -> bool:
+    """Whether it was made before the other, although both were asked for at once."""
+    return one.spec is not None and other.spec is not None and one.spec.generation < other.spec.generation
 
 
 def _may_be_left_out(life: Life, era: Era, due: datetime) -> bool:

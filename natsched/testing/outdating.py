@@ -34,7 +34,7 @@ def unplanned(life: Life) -> Iterator[Finding]:
 def _not_in_force(life: Life, run: Run) -> list[Era] | None:
     """Return the definitions that allow the run, if none of them was in force from its claim to its start."""
     bounds, start = life.history.bounds, run.start
-    allowing = [era for era in life.eras if _allows(era, run)]
+    allowing = [era for era in life.eras if _allows(life, era, run)]
     own = [era for era in allowing if era.spec is not None and era.spec.generation == start.generation]
     allowing = own or allowing
     claimed = start.claimed or earlier(start.at, bounds.claim)
@@ -43,10 +43,10 @@ def _not_in_force(life: Life, run: Run) -> list[Era] | None:
     return allowing
 
 
-def _allows(era: Era, run: Run) -> bool:
+def _allows(life: Life, era: Era, run: Run) -> bool:
     if era.spec is None:
         return False
-    if not run.start.is_scheduled:
+    if not run.start.is_scheduled or life.is_by_hand(run):
         return True
     return era.is_active(run.start.at) and (run.start.attempt > 1 or era.has(run.start.due))
 

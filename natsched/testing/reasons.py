@@ -22,6 +22,8 @@ def objection(life: Life, record: LeftOut, due: datetime) -> str | None:
         return _of_claimed(life, record, due)
     if record.status is S.PAUSED:
         return None if _was_paused(life, due) else "the job was not paused"
+    if record.status is S.CANCELLED:
+        return None if _was_removed(life, record.at) else "the job was not removed then"
     first = min([record.first, *(run.start.due for run in life.executions.get(record.execution, ()))])
     _, start = life.starts_of(first, at=record.at)
     ready = life.ready(start, until=record.at, waits=life.waits(start, record.at))
@@ -63,6 +65,12 @@ def _was_changed(life: Life, due: datetime, at: datetime) -> bool:
     return made and due <= later(at, clocks)
 
 
+def _was_removed(life: Life, at: datetime) -> bool:
+    clocks = life.history.bounds.clocks
+    removals = (era for era in life.eras if era.spec is None)
+    return any(era.asked <= later(at, clocks) and at <= later(era.returned, clocks) for era in removals)
+
+
 def _by_policy(life: Life, spec: Spec, record: LeftOut, due: datetime) -> str | None:
     match record.status:
         case S.SKIPPED:
@@ -89,7 +97,7 @@ def _coalesced(life: Life, spec: Spec, record: LeftOut) -> str | None:
         return "it makes up for all"
     runs = life.executions.get(record.execution)
     if not runs and not any(other.attempt and other.execution == record.execution for other in life.left_out):
-        return "the run that was to stand for it never began"
+        return "the run that was to stand for it never began" if _is_over(life, record) else None
     first = min([record.first, *(run.start.due for run in runs or ())])
     wait = timedelta() if spec.overlap in WAIT else LATE
     if spec.catch_up == "none":
@@ -97,6 +105,14 @@ def _coalesced(life: Life, spec: Spec, record: LeftOut) -> str | None:
     if record.at < later(life.starts_of(first, at=record.at)[0], wait - life.history.bounds.clocks):
         return "nothing was late"
     return None
+
+
+def _is_over(life: Life, record: LeftOut) -> bool:
+    """Whether the time that is known goes so far that the run of the record has to have begun."""
+    history, ready = life.history, record.at
+    if life.waits(ready, history.until):
+        ready = life.ready(ready, until=history.until, waits=True)
+    return later(ready, history.bounds.late + history.bounds.clocks) <= history.until
 
 
 def _missed(life: Life, spec: Spec, record: LeftOut, due: datetime) -> str | None:

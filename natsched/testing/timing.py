@@ -13,7 +13,9 @@ def early(life: Life) -> Iterator[Finding]:
     bounds = life.history.bounds
     for run in life.runs:
         start = run.start
-        instant, _ = life.starts_of(start.due, at=start.at) if start.is_scheduled else (start.due, start.due)
+        instant, _ = (
+            life.starts_of(start.due, at=start.claimed or start.at) if start.is_scheduled else (start.due, start.due)
+        )
         if start.at < earlier(instant, bounds.early + bounds.clocks):
             text = f"begun {(instant - start.at).total_seconds():g} s early: {run}"
             yield Finding(kind=Kind.EARLY, job=life.job, due=start.due, execution=start.execution, text=text)

@@ -2,22 +2,24 @@
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
 
 import pytest
 
 from natsched.clock import SystemClock
 from natsched.jetstream.api import call
-from natsched.jetstream.server import EmbeddedServer, ServerOptions
+from natsched.jetstream.server import EmbeddedServer
 from natsched.jetstream.topology import Kind, Topology
 from natsched.memory import MemoryBackend
 from natsched.ports import Backend
 from tests.contract.servers import ACK_WAIT, JetStreamServer, MemoryServer, Server
-from tests.jetstream.opening import open_backend
+from tests.jetstream.opening import REQUEST_TIMEOUT, open_backend
+from tests.servers import run_server
 
 
 @pytest.fixture(scope="session")
 def nats_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServer]:
-    with EmbeddedServer(ServerOptions(store=tmp_path_factory.mktemp("nats"))) as server:
+    with run_server(tmp_path_factory.mktemp("contract")) as server:
         yield server
 
 
@@ -28,9 +30,11 @@ async def open_memory() -> AsyncGenerator[Server, None]:
 
 
 @asynccontextmanager
-async def open_jetstream(server: EmbeddedServer) -> AsyncGenerator[Server, None]:
-    topology = Topology(ack_wait=ACK_WAIT)
-    async with open_backend(server, topology=topology) as opened:
+async def open_jetstream(
+    server: EmbeddedServer, *, ack_wait: timedelta = ACK_WAIT, request_timeout: timedelta = REQUEST_TIMEOUT
+) -> AsyncGenerator[Server, None]:
+    topology = Topology(ack_wait=ack_wait)
+    async with open_backend(server, topology=topology, request_timeout=request_timeout) as opened:
         made = JetStreamServer(opened)
         try:
             yield made

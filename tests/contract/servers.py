@@ -3,7 +3,7 @@
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
 
 import anyio
 from nats.aio.msg import Msg
@@ -16,6 +16,8 @@ from tests.jetstream.opening import Opened
 
 ACK_WAIT: Final = timedelta(seconds=2)
 QUEUE: Final = "default"
+_NEVER: Final = 10**9
+Bucket: TypeAlias = Literal["jobs", "executions", "locks"]
 Hear: TypeAlias = Callable[[], Awaitable[Heard]]
 
 
@@ -48,6 +50,12 @@ class Server(Protocol):
 
     async def put_notice(self, key: str, data: bytes) -> None:
         """Put bytes among the notices."""
+
+    async def purge(self, bucket: Bucket, key: str) -> None:
+        """Purge a key as `nats kv purge` does."""
+
+    async def until_answers_are_in(self, queue: str | None) -> None:
+        """Wait until the answers given to the deliveries of a queue (None: to the notices) are in effect."""
 
 
 class MemoryServer:
@@ -85,6 +93,15 @@ class MemoryServer:
 
     async def put_notice(self, key: str, data: bytes) -> None:
         self.backend.streams.hints.append(f"scheduler.webhook.{key}", data)
+
+    async def purge(self, bucket: Bucket, key: str) -> None:
+        streams = self.backend.streams
+        stream = {"jobs": streams.jobs, "executions": streams.history, "locks": streams.locks}[bucket]
+        last = stream.last(key)
+        stream.mark(key, expected=last.seq if last else 0)
+
+    async def until_answers_are_in(self, queue: str | None) -> None:
+        """They are at once."""
 
 
 class JetStreamServer:
@@ -138,3 +155,13 @@ class JetStreamServer:
 
     async def put_notice(self, key: str, data: bytes) -> None:
         await self._js.publish(self._names.notice(key), data)
+
+    async def purge(self, bucket: Bucket, key: str) -> None:
+        names = {"jobs": self._names.jobs, "executions": self._names.executions, "locks": self._names.locks}
+        headers = {"KV-Operation": "PURGE", "Nats-Rollup": "sub"}
+        await self._js.publish(self._names.key(names[bucket], key), b"", headers=headers)
+
+    async def until_answers_are_in(self, queue: str | None) -> None:
+        """Ask behind them: an answer to what was never handed out changes nothing, and is confirmed."""
+        consumer = self._names.webhook_consumer if queue is None else self._names.consumer_of(queue)
+        await self._connection.request(f"$JS.ACK.{self._names.stream}.{consumer}.1.{_NEVER}.{_NEVER}.0.0", b"+WPI")

@@ -6,7 +6,6 @@ import anyio
 import pytest
 
 from natsched.core.executions import ExecutionStatus, Record
-from natsched.errors import DocumentError
 from natsched.ports import Backend
 from tests.contract.servers import Server
 from tests.contract.waiting import eventually, take
@@ -143,5 +142,23 @@ async def test_a_record_that_cannot_be_read_does_not_hide_the_others(server: Ser
         await create(backend, second)
         assert await take(records, 2) == [first, second]
     assert await backend.history.list("a") == [second, first]
-    with pytest.raises(DocumentError):
-        await backend.history.get("a", "A-2", 1)
+    assert await backend.history.get("a", "A-2", 1) is None
+
+
+async def test_what_cannot_be_read_takes_no_place_among_the_newest(server: Server) -> None:
+    backend = server.backend
+    records = [make_record("a", f"A-{n}") for n in range(3)]
+    await create(backend, *records)
+    for n in range(5):
+        await server.put_record(f"a.A-x{n}.1", b"not ours")
+    assert await backend.history.list(limit=2) == records[:0:-1]
+    assert await backend.history.list("a", limit=3) == records[::-1]
+
+
+async def test_a_purged_record_is_gone(server: Server) -> None:
+    backend = server.backend
+    kept, purged = make_record("a", "A-1"), make_record("a", "A-2")
+    await create(backend, kept, purged)
+    await server.purge("executions", "a.A-2.1")
+    assert await backend.history.get("a", "A-2", 1) is None
+    assert await backend.history.list("a", limit=1) == [kept]

@@ -132,6 +132,15 @@ def test_an_end_wakes_what_waited_for_it_and_nothing_else(overlap: str, due: obj
     assert list(freed(job, job, 41, NOON)) == []
 
 
+@pytest.mark.parametrize("overlap", ["skip", "allow"])
+def test_an_end_wakes_what_is_made_up_for_when_nothing_of_the_run_before_it_is_left(overlap: str) -> None:
+    job = make_job(n=8, due=NOON, overlap=overlap, schedule=Interval(seconds=60), catch_up="all")
+    before = replace(job, status=replace(job.status, running={RUNS: ENTRY}))
+    assert [hint.key for hint in freed(before, job, 41, NOON)] == ["BILLING_DAILY-8"]
+    again = replace(job, status=replace(job.status, retries={RUNS: Retrying(attempt=2, at=NOON, due=NOON)}))
+    assert list(freed(before, again, 41, NOON)) == []
+
+
 def test_an_end_wakes_runs_by_hand_and_retries_that_were_waiting_before_but_none_that_it_plans_itself() -> None:
     before = busy()
     status = before.status

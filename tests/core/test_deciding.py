@@ -30,7 +30,7 @@ from natsched.core.jobs import (
     Unreadable,
 )
 from natsched.core.planning import start_of
-from natsched.core.schedules import Cron, Interval, Once, Schedule, gap
+from natsched.core.schedules import LONGEST_PERIOD, Cron, Interval, Once, Schedule, gap
 from tests.core.strategies import (
     HERE,
     JOB,
@@ -88,16 +88,16 @@ extreme_instants = st.sampled_from(
     (datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC), NOON)
 ) | st.datetimes(timezones=st.just(UTC))
 extreme_schedules: st.SearchStrategy[Schedule] = st.one_of(
-    st.builds(Once, extreme_instants, jitter=st.sampled_from((None, timedelta.max))),
+    st.builds(Once, extreme_instants, jitter=st.sampled_from((None, LONGEST_PERIOD))),
     st.builds(
         Interval,
-        st.sampled_from((timedelta(milliseconds=100), timedelta(days=3_000_000), timedelta.max)),
+        st.sampled_from((timedelta(milliseconds=100), timedelta(days=3_000), LONGEST_PERIOD)),
         start_at=st.none() | extreme_instants,
         jitter=st.just(timedelta(milliseconds=100)),
         fixed_delay=st.booleans(),
     ),
-    st.builds(Interval, st.just(timedelta.max), jitter=st.just(timedelta.max), fixed_delay=st.booleans()),
-    st.builds(Cron, st.just("* * * * *"), jitter=st.sampled_from((None, timedelta.max))),
+    st.builds(Interval, st.just(LONGEST_PERIOD), jitter=st.just(LONGEST_PERIOD), fixed_delay=st.booleans()),
+    st.builds(Cron, st.just("* * * * *"), jitter=st.sampled_from((None, LONGEST_PERIOD))),
 )
 
 

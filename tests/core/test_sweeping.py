@@ -89,13 +89,32 @@ def test_a_schedule_of_a_newer_document_is_never_touched(
 ) -> None:
     """What was read may be old; what lies there by a later write is right."""
     now = data.draw(times(job))
-    hint = make_plan_hint(uid=job.uid, n=max(0, job.status.plan.n + shift), revision=revision)
-    found = list(inspect(stored(job), pending(hint, at=now + HOUR), sight(now)))
+    planned = plan_hint(job, 7)
+    start = NOON if planned is None else planned.start
+    hint = make_plan_hint(uid=job.uid, n=max(0, job.status.plan.n + shift), revision=revision, start=start)
+    found = list(inspect(stored(job), pending(hint, at=max(now, start)), sight(now)))
     of_the_plan = [
         repair for repair in found if not (isinstance(repair, Rehint) and isinstance(repair.hint, RunHint))
     ]
     is_the_plans = hint.n == job.status.plan.n and job.status.plan.due is not None
     assert bool(of_the_plan) == (not is_the_plans and revision < 7)
+
+
+@given(jobs(due=True).filter(lambda job: plan_hint(job, 7) is not None), st.data(), st.sampled_from(("at", "start")))
+def test_a_schedule_that_would_tell_of_the_plan_too_late_is_replaced(
+    job: Job, data: st.DataObject, which: str
+) -> None:
+    """Others may have written it: no natsched waits longer than until the start."""
+    now, hint = data.draw(times(job)), plan_hint(job, 7)
+    assert hint is not None
+    late = max(now, hint.start) + HOUR
+    wrong = pending(replace(hint, start=late) if which == "start" else hint, at=late if which == "at" else now)
+    for scheduled in (wrong, pending(hint, at=None)):
+        found = list(inspect(stored(job), scheduled, sight(now)))
+        assert found[:2] == [
+            Delete(seq=70, reason="schedule of another instant"),
+            Rehint(hint=hint, reason="schedule of another instant"),
+        ]
 
 
 # Named cases

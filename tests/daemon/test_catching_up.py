@@ -8,8 +8,10 @@ from itertools import pairwise
 import pytest
 
 from natsched.core.backoff import RetryPolicy
+from natsched.core.endings import record_of_none
 from natsched.core.executions import ExecutionStatus
 from natsched.core.jobs import Job
+from natsched.core.planning import gap_of
 from natsched.core.schedules import Interval, Once
 from natsched.errors import Conflict, ExecutionFailed, InvalidJob
 from natsched.targets.context import Context
@@ -343,3 +345,63 @@ async def test_what_falls_due_while_the_end_of_a_pause_is_lost_is_told_of_too(wo
     job = await world.client.resume_job("a")
     (record,) = await world.client.executions("a", missed=True)
     assert record.number == job.counts[S.PAUSED] == 5
+
+
+# Records of a write that was planned and never made
+
+
+async def planned_and_not_made(world: World) -> None:
+    """Have the record lie there of a look at the plan, after 35 s, of which the write was lost to another one."""
+    job = (await world.client.get_job("a")).document
+    looked = epoch(world) + timedelta(seconds=35)
+    status = S.COALESCED
+    stale = record_of_none(
+        job, gap_of(job, epoch(world) + timedelta(seconds=10), looked), status, "stale", now=looked
+    )
+    assert await world.backend.history.create(stale, ttl=timedelta(days=1))
+
+
+@in_a_world
+async def test_a_claim_tells_of_all_that_it_leaves_out_though_an_earlier_look_left_a_record(world: World) -> None:
+    world.handler()
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h")
+    await world.clock.sleep(95)
+    await planned_and_not_made(world)
+    await world.start()
+    await world.clock.sleep(1)
+    (record,) = await world.client.executions("a", missed=True)
+    assert (dues(world), record.number, record.status) == ([90.0], 8, S.COALESCED)
+
+
+@in_a_world
+async def test_a_settled_plan_tells_of_all_that_it_leaves_out_though_an_earlier_look_left_a_record(
+    world: World,
+) -> None:
+    world.handler()
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h", catch_up="none", tolerance=1)
+    await world.clock.sleep(95)
+    await planned_and_not_made(world)
+    await world.start()
+    await world.clock.sleep(1)
+    (record,) = await world.client.executions("a", missed=True)
+    assert (dues(world), record.number, record.status) == ([], 9, S.MISSED)
+
+
+@in_a_world
+async def test_a_change_tells_of_all_that_it_supersedes_though_an_earlier_look_left_a_record(world: World) -> None:
+    for change in ("update", "remove"):
+        await world.client.ensure_job("a", Interval(seconds=10), handler="h")
+        created = world.clock.now()
+        await world.clock.sleep(95)
+        job = (await world.client.get_job("a")).document
+        gap = gap_of(job, created + timedelta(seconds=10), created + timedelta(seconds=35))
+        stale = record_of_none(job, gap, S.COALESCED, "stale", now=world.clock.now())
+        assert await world.backend.history.create(stale, ttl=timedelta(days=1))
+        if change == "update":
+            await world.client.ensure_job("a", Interval(seconds=20), handler="h")
+        else:
+            await world.client.remove_job("a")
+        record, *_ = await world.client.executions("a", missed=True)
+        assert (record.uid, record.number, record.status) == (job.uid, 9, S.SUPERSEDED), change
+        if change == "update":
+            await world.client.remove_job("a")

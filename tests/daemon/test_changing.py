@@ -2,8 +2,12 @@
 
 from datetime import timedelta
 
+from natsched.core.executions import ExecutionStatus
+from natsched.core.jobs import Job
 from natsched.core.schedules import Interval, Once
 from tests.daemon.harness import World, in_a_world
+
+S = ExecutionStatus
 
 
 @in_a_world
@@ -92,12 +96,38 @@ async def test_a_past_instant_in_code_does_not_run_again_at_every_start(world: W
 
 
 @in_a_world
-async def test_a_removed_jobs_run_ends_unrecorded(world: World) -> None:
+async def test_a_run_that_its_job_is_removed_from_under_goes_on_and_is_told_of(world: World) -> None:
     world.handler(takes=5.0)
     await world.start()
     await world.client.submit_job("a", Once(world.clock.now() + timedelta(seconds=2)), handler="h")
     await world.clock.sleep(3)
     await world.client.remove_job("a")
+    (claimed,) = await world.client.executions("a", missed=True)
+    assert (claimed.status, claimed.reason) == (S.CANCELLED, "the job was removed while it was claimed or ran")
     await world.clock.sleep(10)
     assert len(world.calls) == 1
     assert [one async for one in world.client.iter_jobs()] == []
+    ended, *_ = await world.client.executions("a")
+    assert (ended.status, ended.execution) == (S.OK, claimed.execution)
+    assert not await world.client.executions("a", missed=True)
+
+
+@in_a_world
+async def test_a_run_whose_job_was_removed_before_it_began_is_told_of(world: World) -> None:
+    world.handler()
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h")
+    member = await world.start()
+    write = world.backend.jobs.write
+
+    async def write_and_die(job: Job, *, expected: int, ttl: timedelta | None = None) -> int:
+        revision = await write(job, expected=expected, ttl=ttl)
+        if job.status.running:
+            member.kill()
+            await world.clock.sleep(60)
+        return revision
+
+    world.backend.jobs.write = write_and_die  # type: ignore[method-assign]
+    await world.clock.sleep(12)
+    await world.client.remove_job("a")
+    (record,) = await world.client.executions("a", missed=True)
+    assert (world.calls, record.status, record.number) == ([], S.CANCELLED, 1)

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from natsched.core.executions import ExecutionStatus
-from natsched.core.jobs import ExecutionId, Job, JobId, Priority, Running
+from natsched.core.jobs import ExecutionId, Job, JobId, LeaseId, Priority, Running
 from natsched.core.schedules import Interval, Once
 from natsched.errors import Unavailable
+from natsched.protocol.groups import Groups
 from natsched.targets.context import Context
 from tests.daemon.harness import World, in_a_world
 
@@ -47,6 +48,18 @@ async def test_a_replica_that_dies_takes_its_part_with_it_and_no_other(world: Wo
     assert ended[None, ExecutionStatus.LOST] == 1
     assert ended["r1", ExecutionStatus.OK] == 5
     assert all(call.attempt == 1 for call in world.calls)
+
+
+@in_a_world
+async def test_a_part_is_run_by_no_other_replica_also_if_every_one_is_no_longer_to_run_it(world: World) -> None:
+    world.handler(takes=8.0)
+    members = {name: await world.start(name) for name in ("r1", "r2")}
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h", scope="all", overlap="allow")
+    await world.clock.sleep(12)
+    await world.client.ensure_job("a", Interval(seconds=60), handler="h", overlap="allow")
+    members.pop(world.calls[0].replica).kill()  # it made the claim: its part is named as a run of one replica is
+    await world.clock.sleep(40)
+    assert Counter(call.replica for call in world.calls) == {"r1": 1, "r2": 1}
 
 
 @in_a_world
@@ -177,6 +190,21 @@ async def test_a_group_that_was_not_given_back_is_free_once_its_execution_ended(
     await world.clock.sleep(1)
     world.backend.locks.release = release  # type: ignore[method-assign]
     assert (await (await world.client.trigger_job("b")).wait(timeout=60)).status is ExecutionStatus.OK
+
+
+@in_a_world
+async def test_a_replica_that_is_late_for_the_same_run_does_not_free_its_group(world: World) -> None:
+    world.handler(takes=10.0)
+    await world.start("r1")
+    await world.client.ensure_job("a", Interval(days=9), handler="h", concurrency_key="g")
+    handle = await world.client.trigger_job("a")
+    await world.clock.sleep(2)
+    other = await world.backend.locks.create("lease.r2.X", b"{}", ttl=timedelta(hours=1))
+    groups = Groups(world.backend, world.clock)
+    execution, lease = ExecutionId(handle.execution_id), LeaseId(other.key)
+    assert await groups.enter("g", JobId("a"), execution, lease) is None
+    await handle
+    assert await groups.enter("g", JobId("a"), execution, lease) is not None
 
 
 @in_a_world

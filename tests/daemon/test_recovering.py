@@ -10,6 +10,7 @@ from natsched.core.jobs import Job, JobId
 from natsched.core.schedules import Interval, Once
 from natsched.daemon.events import LeaseLost
 from natsched.errors import Unavailable
+from natsched.ports import Lock
 from natsched.targets.context import Context
 from natsched.targets.registry import Registry
 from tests.daemon.harness import World, in_a_world
@@ -149,3 +150,27 @@ async def test_what_waited_for_a_place_while_the_lease_was_lost_runs_under_the_n
     assert isinstance(stored.job, Job)
     (entry,) = stored.job.status.running.values()
     assert entry.lease in await world.backend.locks.list("lease")
+
+
+@in_a_world
+async def test_nothing_is_claimed_under_a_lease_that_is_over(world: World) -> None:
+    world.handler()
+    await world.start()
+    await world.client.ensure_job("a", Interval(seconds=1), handler="h", max_crashes=0)
+    await world.clock.sleep(3.5)
+    locks = world.backend.locks
+    kept = locks.create, locks.renew
+
+    async def away(*_: object, **__: object) -> Lock:
+        raise Unavailable("the bucket of the locks has no leader")
+
+    locks.create = locks.renew = away  # type: ignore[method-assign]
+    await world.clock.sleep(30)
+    before = len(world.calls)
+    await world.clock.sleep(30)
+    assert len(world.calls) == before
+    assert not (await world.client.get_job("a")).running
+    locks.create, locks.renew = kept  # type: ignore[method-assign]
+    await world.clock.sleep(20)
+    assert len(world.calls) > before
+    assert not await world.client.executions("a", status=("dead", "lost"))

@@ -17,6 +17,9 @@ from tests.cli.running import CHECKOUT, Process, started
 DEPLOY = CHECKOUT / "deploy"
 ROLES = ("admin", "replica", "runner", "client", "reader")
 WORKER = "worker"
+TENANTS = tuple(f"acme-{role}" for role in ROLES)
+"""The same roles of another account."""
+
 _PUBLISHED = re.compile(r'"NATSCHED/user:(\w+)" - <<- \[H?PUB (\S+) ')
 _LINE = re.compile(r'\s+"(\S+)"$')
 _SETTING = re.compile(r"^( *)#(?=\S)", re.MULTILINE)
@@ -24,11 +27,16 @@ _LIST = re.compile(r"([A-Z_]+): ")
 
 
 def _variable(role: str) -> str:
-    return f"NATS_{role.upper()}_PASSWORD"
+    return f"NATS_{role.upper().replace('-', '_')}_PASSWORD"
 
 
 def _password(role: str) -> str:
-    return f"p{role}"
+    return f"p{role.replace('-', '')}"
+
+
+def inbox_of(role: str) -> str:
+    """Return the inbox of a role, which is the same in each account."""
+    return f"_INBOX_{role.removeprefix('acme-')}"
 
 
 PASSWORDS = {_variable(role): _password(role) for role in ROLES}
@@ -42,7 +50,7 @@ def run_deployed(folder: Path, extra: str = "", *, workers: bool = False) -> Ite
     text = (DEPLOY / "permissions.conf").read_text()
     (store / "permissions.conf").write_text(_SETTING.sub(r"\1", text) if workers else text)
     options = ServerOptions(store=store, extra=f'include "./permissions.conf"\ntrace: true\n{extra}', stop_timeout=5)
-    passwords = {**PASSWORDS, _variable(WORKER): _password(WORKER)}
+    passwords = {**PASSWORDS, **{_variable(role): _password(role) for role in (WORKER, *TENANTS)}}
     os.environ.update(passwords)
     try:
         with EmbeddedServer(options) as server:
@@ -58,7 +66,7 @@ def variables(server: EmbeddedServer, role: str) -> dict[str, str]:
         "NATSCHED_NATS__SERVERS": server.url,
         "NATSCHED_NATS__USER": role,
         "NATSCHED_NATS__PASSWORD": _password(role),
-        "NATSCHED_NATS__INBOX_PREFIX": f"_INBOX_{role}",
+        "NATSCHED_NATS__INBOX_PREFIX": inbox_of(role),
         "NATSCHED_SCHEDULER__LEASE_TTL": "2s",
         "NATSCHED_SCHEDULER__RECONCILER_INTERVAL": "1s",
         "NATSCHED_SCHEDULER__RECONCILER_GRACE_PERIOD": "1s",
@@ -77,9 +85,8 @@ async def client(
 @asynccontextmanager
 async def connection(server: EmbeddedServer, role: str) -> AsyncIterator[Connection]:
     """Give a bare connection that logged in as the role."""
-    options = ConnectionOptions(
-        servers=(server.url,), identity=Identity(user=role, password=_password(role)), inbox_prefix=f"_INBOX_{role}"
-    )
+    identity = Identity(user=role, password=_password(role))
+    options = ConnectionOptions(servers=(server.url,), identity=identity, inbox_prefix=inbox_of(role))
     async with connect(options) as one:
         yield one
 

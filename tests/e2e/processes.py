@@ -107,12 +107,13 @@ class Fleet:
     folder: Path
     urls: tuple[str, ...]
     variables: Mapping[str, str]
+    module: str = "tests.e2e.app"
     replicas: list[Replica] = field(default_factory=list)
 
     def launch(self, name: str, *, app: str = "registry", **variables: str) -> Replica:
         """Start a replica and return at once."""
         log = self.folder / f"{name}-{len(self.replicas)}.log"
-        command = [sys.executable, "-m", "natsched", "serve", "--app", f"tests.e2e.app:{app}"]
+        command = [sys.executable, "-m", "natsched", "serve", "--app", f"{self.module}:{app}"]
         environ = {
             "NATSCHED_NATS__SERVERS": ",".join(self.urls),
             "NATSCHED_NATS__RECONNECT_MAX_DELAY": "1s",
@@ -149,9 +150,9 @@ class Fleet:
 
 
 @contextmanager
-def fleet(folder: Path, *urls: str, **variables: str) -> Iterator[Fleet]:
-    """Give a fleet; whatever happens, all of its processes are killed at the end."""
-    running = Fleet(folder, urls, variables)
+def fleet(folder: Path, *urls: str, module: str = "tests.e2e.app", **variables: str) -> Iterator[Fleet]:
+    """Give a fleet that serves the registries of `module`; whatever happens, its processes are killed at the end."""
+    running = Fleet(folder, urls, variables, module)
     try:
         yield running
     finally:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from natsched import ExecutionStatus, Interval, ServerTooOld
+from tests.cli.running import finished
 from tests.e2e.conftest import connected
 from tests.e2e.journal import Journal
 from tests.e2e.processes import fleet, until
@@ -27,6 +28,10 @@ async def test_a_server_of_2_11_is_refused_with_its_cure(tmp_path: Path) -> None
         with pytest.raises(ServerTooOld, match=TOLD):
             async with connected(server.url):
                 pass
+        asked = finished(tmp_path, "--server", server.url, "job", "list")
+        assert (asked.code, asked.out) == (3, "")
+        assert asked.err.startswith(f"error: The server is nats-server {TOO_OLD}, {TOLD}")
+        assert "upgrade it" in asked.err
 
 
 @pytest.mark.parametrize(

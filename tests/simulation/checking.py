@@ -1,131 +1,186 @@
-"""What a history must not show, whatever befell whom: broken promises, each as a sentence."""
+"""Whether a simulated history kept the promises: the public checker, and what only the server's side can show."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterator
+from datetime import timedelta
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
+from natsched.core.chains import After, chained
+from natsched.core.executions import FINAL, Cause
 from natsched.core.jobs import Job
 from natsched.core.planning import plan_hint
-from natsched.core.schedules import instants
-from tests.simulation.world import CALM, SECONDS, Asked, Call, Journal
+from natsched.testing import Bounds, check
+from tests.simulation.drawing import Drawn
+from tests.simulation.journal import Journal
 from tests.virtual import EPOCH
 
-EARLY: Final = timedelta(milliseconds=8)
-"""How far a clock that drifts may be off between two comparisons."""
+SWEPT: Final = frozenset({"gets stuck", "question lost", "answer lost", "word lost"})
+"""What may take a sweep to be made good."""
 
-UNDER_WAY: Final = timedelta(seconds=4)
-"""How long after its claim a run may start, over a link that is slow."""
+RECOVERY: Final = timedelta(seconds=16)
+"""A lease, the reconciler's lock, what is handed back with a delay."""
 
-_BEFORE, _AFTER = timedelta(seconds=6), timedelta(seconds=12)
-_CALMED: Final = EPOCH + timedelta(seconds=SECONDS + 2 * CALM / 3)
-_LATE: Final = timedelta(seconds=12)
-_WHOLE: Final = timedelta(seconds=60)
+_STILL: Final = timedelta(seconds=20)
+"""How long before the end what is left behind must have been begun."""
 
 
-def problems(journal: Journal, options: Mapping[int, Mapping[str, Any]]) -> Iterator[str]:
-    """Say what broke a promise; `options` are those of each version of a job."""
-    jobs: dict[tuple[str, str], list[Call]] = defaultdict(list)
-    executions: dict[str, list[Call]] = defaultdict(list)
-    for call in sorted(journal.calls, key=lambda call: call.started):
-        jobs[call.job, call.execution.split("-")[0]].append(call)
-        executions[call.execution].append(call)
-        if call.started < call.due - EARLY:
-            yield f"early: {call}"
-        yield from _outdated(journal, call)
-    for tries in executions.values():
-        yield from _doubled(journal, tries, options)
-    for calls in jobs.values():
-        yield from _overlapping(journal, calls, options)
+def problems(journal: Journal, drawn: Drawn) -> Iterator[str]:
+    """Say what broke a promise."""
+    yield from journal.faults
+    for finding in check(journal.history(bounds_of(drawn))):
+        yield str(finding)
     for job in journal.jobs.values():
         yield from _left_behind(journal, job)
-        yield from _lost(journal, job)
+        yield from _untold(journal, job)
+    yield from _unrecorded(journal)
+    yield from _unanswered(journal)
+    yield from _doubled_keys(journal)
+    yield from _fences(journal)
+    yield from _hints(journal)
+    yield from _works(journal)
 
 
-def excused(journal: Journal, member: str, since: datetime, until: datetime) -> bool:
-    """Whether the member, or the server, was away at about that time."""
-    return any(
-        one.whom in (member, "server") and one.since <= until + _BEFORE and one.until + _AFTER >= since
-        for one in journal.mishaps
+def bounds_of(drawn: Drawn) -> Bounds:
+    """Return how exact the history has to be, by what was drawn to befall it."""
+    whats = {step.what for step in drawn.steps}
+    late, finishing = timedelta(seconds=0.6), timedelta(seconds=0.2)
+    if whats & {"question slow", "answer slow", "fires late", "read is old"}:
+        late, finishing = timedelta(seconds=4), timedelta(seconds=3)
+    if "delivery held back" in whats:
+        late = timedelta(seconds=6)
+    if whats & SWEPT:
+        late, finishing = timedelta(seconds=16), timedelta(seconds=8)
+    return Bounds(
+        late=late,
+        early=timedelta(milliseconds=8),
+        recovery=RECOVERY,
+        claim=timedelta(0),
+        finishing=finishing,
     )
-
-
-def _outdated(journal: Journal, call: Call) -> Iterator[str]:
-    """No run of an old definition is claimed once its change has returned."""
-    for asked in journal.asked:
-        if (
-            asked.job != call.job
-            or asked.answered is None
-            or asked.error
-            or asked.answered > call.started - UNDER_WAY
-        ):
-            continue
-        if excused(journal, call.member, asked.answered, call.started):
-            continue
-        if asked.what == "ensure" and asked.version > call.version:
-            yield f"of an old definition: {call} although {asked}"
-        if asked.what in ("pause", "remove") and not call.manual and not _taken_back(journal, asked, call):
-            yield f"in spite of {asked.what}: {call} although {asked}"
-
-
-def _taken_back(journal: Journal, asked: Asked, call: Call) -> bool:
-    back = "resume" if asked.what == "pause" else "ensure"
-    again = (
-        one for one in journal.asked if one.job == call.job and one is not asked and one.what in (back, "ensure")
-    )
-    return any(asked.asked <= one.asked <= call.started for one in again)
-
-
-def _doubled(journal: Journal, tries: list[Call], options: Mapping[int, Mapping[str, Any]]) -> Iterator[str]:
-    for first, second in pairwise(tries):
-        if second.attempt <= first.attempt:
-            yield f"two attempts of one number: {first} and {second}"
-        elif options[first.version]["delivery"] == "at_most_once":
-            yield f"more than once: {first} and {second}"
-        elif first.how != "cancels" and not excused(
-            journal, first.member, first.started, first.ended or journal.ended
-        ):
-            yield f"doubled without a death: {first} and {second}"
-
-
-def _overlapping(journal: Journal, calls: list[Call], options: Mapping[int, Mapping[str, Any]]) -> Iterator[str]:
-    for number, first in enumerate(calls):
-        for second in calls[number + 1 :]:
-            if second.started >= (first.ended or journal.ended):
-                continue
-            if "allow" in (options[first.version]["overlap"], options[second.version]["overlap"]):
-                continue
-            if not excused(journal, first.member, first.started, second.started):
-                yield f"overlapping: {first} and {second}"
 
 
 def _left_behind(journal: Journal, job: Job) -> Iterator[str]:
     """After the calm nothing waits for anybody who is gone."""
-    status, active = job.status, job.spec.is_active(journal.ended)
-    if status.manual:
-        yield f"asked for and never run: {job}"
+    status, end = job.status, journal.ended - _STILL
+    active = job.spec.is_active(journal.ended)
+    is_busy = any(call.job == job.id and (call.ended or journal.ended) > end for call in journal.calls)
+    for execution, asked in status.manual.items():
+        if asked.at < end and not is_busy and not job.spec.concurrency_key:
+            yield f"left behind: {execution} of {job.id} was asked for and never ran"
+    claims = journal.claims()
     for execution, entry in status.running.items():
-        old = journal.ended - max(entry.due, EPOCH + timedelta(seconds=SECONDS)) > _WHOLE
-        if active and old and execution not in journal.active:
-            yield f"running nowhere: {execution} of {job}"
+        claimed, _ = claims.get((execution, entry.attempt), (entry.due, 0))
+        if (active or entry.manual) and claimed < end and not is_busy and execution not in journal.active:
+            yield f"left behind: {execution} of {job.id} is running nowhere"
+    for execution, again in status.retries.items():
+        if (active or again.manual) and again.at < end and not is_busy and not job.spec.concurrency_key:
+            yield f"left behind: {execution} of {job.id} waits for its next attempt"
+    for execution, ended in status.handovers.items():
+        if ended.at < end:
+            yield f"left behind: the end of {execution} of {job.id} was not passed on"
     hint = plan_hint(job, 1)
-    waits = status.running and (job.spec.catch_up == "all" or job.spec.overlap in ("queue", "replace"))
-    if hint is not None and active and not waits and journal.ended - hint.start > _LATE:
-        yield f"due and not run: {job}"
+    waits = is_busy or status.running or job.spec.concurrency_key
+    if hint is not None and active and not waits and hint.start < end:
+        yield f"left behind: {job.id} is due since {hint.start.isoformat()}"
 
 
-def _lost(journal: Journal, job: Job) -> Iterator[str]:
-    """Each instant of the last part of the calm has a run or a record."""
-    spec = job.spec
-    if not spec.is_active(journal.ended) or spec.fixed_delay is not None or job.status.completed is not None:
+def _untold(journal: Journal, job: Job) -> Iterator[str]:
+    """Each end of a job starts each job that followed it all the time, and still does."""
+    schedule = job.spec.schedule
+    if not isinstance(schedule, After) or not job.spec.is_active(journal.ended):
         return
-    if spec.catch_up == "all" and job.status.running:
-        return  # it is still at what it makes up for
-    ran = {call.due for call in journal.calls if call.job == job.id}
-    told = [record for record in journal.records if record.job == job.id and not record.attempt]
-    for due in instants(spec.schedule, _CALMED, anchor=spec.anchor, salt=job.id):
-        if due > journal.ended - _LATE:
-            return
-        if due not in ran and not any((one.first or one.due) <= due <= (one.last or one.due) for one in told):
-            yield f"lost: {due.isoformat()} of {job.id}"
+    writes = [one for one in journal.ledger.written if one.job is not None and one.job.uid == job.uid]
+    since = max((one.at for one in writes if one.before is None or one.before.spec != job.spec), default=EPOCH)
+    made = [one for one in journal.ledger.written if one.stored.id in schedule.jobs and one.before is None]
+    since = max([since, *(one.at for one in made)])  # it is known to a job that is made anew after a sweep
+    known = {record.execution for record in journal.records} | {call.execution for call in journal.calls}
+    known |= job.status.manual.keys() | job.status.running.keys()
+    for record in journal.records:
+        upstream = journal.jobs.get(record.job)
+        if upstream is None or upstream.uid != record.uid or not schedule.follows(record.job, record.status):
+            continue
+        at = record.ended_at or record.due
+        if not record.attempt or not since < at - timedelta(seconds=20) or at > journal.ended - _STILL:
+            continue
+        cause = Cause(job=record.job, execution=record.execution, attempt=record.attempt, status=record.status, at=at)
+        if chained(job.uid, cause) not in known:
+            yield f"untold: {job.id} did not run after {record.execution} attempt {record.attempt}"
+
+
+def _unrecorded(journal: Journal) -> Iterator[str]:
+    """What began has a record of its end, unless its job was removed."""
+    ends = {record.execution for record in journal.records if record.status in FINAL}
+    removed = {one.before.uid for one in journal.ledger.written if one.job is None and one.before is not None}
+    specs = defaultdict(list)
+    for one in journal.ledger.written:
+        if one.job is not None:
+            specs[one.job.uid].append(one.job.spec)
+    for call in journal.calls:
+        uid = call.execution.split("-", 1)[0]
+        if uid in removed or call.execution in ends or call.started > journal.ended - _STILL:
+            continue
+        if any(spec.history != "all" or spec.leaves_no_trace for spec in specs[uid]):
+            continue
+        status = journal.jobs[call.job].status
+        if not any(call.execution in there for there in (status.running, status.retries, status.manual)):
+            yield f"unrecorded: {call} has no record of its end"
+
+
+def _unanswered(journal: Journal) -> Iterator[str]:
+    """What was answered was written before the answer."""
+    for one in journal.asked:
+        if not isinstance(one.answer, Job) or one.answered is None:
+            continue
+        job, at = one.answer, one.answered
+        if not any(
+            write.at <= at and write.job is not None and (write.job.uid, write.job.spec) == (job.uid, job.spec)
+            for write in journal.ledger.written
+        ):
+            yield f"answered but not done: {one.step}"
+
+
+def _doubled_keys(journal: Journal) -> Iterator[str]:
+    """Of two that were submitted under one key one job comes."""
+    jobs = {one.job.id for one in journal.ledger.written if one.job is not None}
+    keys: dict[str, set[str]] = defaultdict(set)
+    for asked in journal.asked:
+        key, job = asked.step.given.get("unique_key"), asked.step.given["job"]
+        if key is not None and job in jobs:
+            keys[key].add(job)
+    for key, found in keys.items():
+        if len(found) > 1:
+            yield f"submitted twice under {key!r}: {', '.join(sorted(found))}"
+
+
+def _fences(journal: Journal) -> Iterator[str]:
+    """A later claim of an execution has a greater fence."""
+    fences: dict[str, tuple[int, int]] = {}
+    for call in journal.calls:
+        attempt, fence = fences.get(call.execution, (0, 0))
+        if call.attempt > attempt and call.fence <= fence:
+            yield f"the fence did not grow: {call} has {call.fence} after {fence}"
+        fences[call.execution] = max((attempt, fence), (call.attempt, call.fence))
+
+
+def _hints(journal: Journal) -> Iterator[str]:
+    """No hint lies about that is long due and of which nothing waits to run."""
+    for pending in journal.hints:
+        hint, job = pending.hint, journal.jobs.get(pending.job)
+        if hint is None or hint.start > journal.ended - _STILL:
+            continue
+        if job is None or job.uid != hint.uid:
+            if pending.at is None:
+                yield f"a hint is left of a job that is gone: {hint}"
+        elif not (job.status.running or job.status.manual or job.status.retries or job.spec.concurrency_key):
+            yield f"a hint is left of which nothing waits: {hint}"
+
+
+def _works(journal: Journal) -> Iterator[str]:
+    """What is to be made once is made by one at a time, unless that one was away."""
+    works = sorted(journal.works, key=lambda work: work.since)
+    for one, other in pairwise(works):
+        away = any(absence.replica == one.member and absence.at < other.since for absence in journal.absences)
+        restarted = any(step.what == "restarts" for _, _, step in journal.befallen)
+        if other.since < one.until and not away and not restarted:
+            yield f"made by two at once: {one} and {other}"

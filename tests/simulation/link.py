@@ -1,9 +1,13 @@
 """The way of one party to the server, on which everything can go wrong: the ports of a backend, through a link.
 
 A question or its answer takes its time, may be lost, and is while the link is cut. A party that is frozen hears
-nothing and says nothing until it goes on; a dead one never again. Reads that need not be new may be old.
+nothing and says nothing until it goes on; to a dead one nobody listens any more. Reads that need not be new may be
+old.
 """
 
+import asyncio
+import math
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,6 +24,8 @@ from natsched.errors import NatschedError, Unavailable
 from natsched.memory.backend import MemoryBackend
 from natsched.memory.intake import MemoryDelivery, MemoryIntake
 from natsched.ports import Lock
+from tests.simulation.drawing import Step
+from tests.simulation.server import Ledger
 
 T = TypeVar("T")
 
@@ -27,78 +33,121 @@ TIMEOUT: Final = 1.0
 """Seconds after which a question without an answer is given up."""
 
 
-@dataclass(slots=True, kw_only=True)
-class Weather:
-    """How likely what goes wrong is, for each question."""
-
-    loss: float = 0.0
-    slow: float = 0.0
-    stale: float = 0.0
-    strike: float = 0.0
-
-
 @dataclass(slots=True, eq=False)
 class Link:
-    """One party's link."""
+    """One party's link; what befalls it with its nth question, read, word or delivery is in `strikes`."""
 
+    name: str
     random: Random
-    weather: Weather
-    cut_there: bool = False
-    cut_back: bool = False
-    dead: bool = False
-    strike: Callable[[], None] = lambda: None
-    """What befalls the party while it waits for an answer: so it is killed and frozen between any two steps."""
+    strikes: Mapping[tuple[str, int], Step]
+    counts: Counter[str] = field(default_factory=Counter)
+    befall: Callable[[Step], None] = lambda _: None
+    """Told of each strike that comes true: so the party is killed and frozen between any two of its steps."""
 
-    _gate: anyio.Event = field(default_factory=anyio.Event)
-    frozen: bool = False
+    cut_there: int = 0
+    cut_back: int = 0
+    frozen: int = 0
+    """How many cuts and freezes last."""
+
+    dead: bool = False
+    touched: float = -math.inf
+    """When a question of it last went wrong."""
+
+    _changed: anyio.Event = field(default_factory=anyio.Event)
+
+    @property
+    def is_fit(self) -> bool:
+        return not (self.dead or self.frozen or self.cut_there or self.cut_back)
 
     def freeze(self) -> None:
-        self.frozen, self._gate = True, anyio.Event()
+        self.frozen += 1
 
     def thaw(self) -> None:
-        self.frozen = False
-        self._gate.set()
+        self.frozen -= 1
+        self._change()
+
+    def cut(self, *, there: bool, back: bool) -> None:
+        self.cut_there += there
+        self.cut_back += back
+
+    def mend(self, *, there: bool, back: bool) -> None:
+        self.cut_there -= there
+        self.cut_back -= back
+        self._change()
+
+    def die(self) -> None:
+        self.dead = True
+        self._change()
+
+    def _change(self) -> None:
+        self._changed.set()
+        self._changed = anyio.Event()
 
     async def thawed(self) -> None:
-        """Wait while the party is frozen; a dead one waits for ever."""
-        while self.frozen or self.dead:
-            if self.dead:
-                await anyio.sleep_forever()
-            await self._gate.wait()
+        """Wait while the party is frozen; a dead one is cancelled wherever it is, also in what it does at its end."""
+        while self.frozen and not self.dead:
+            await self._changed.wait()
+        if self.dead:
+            raise asyncio.CancelledError
+
+    async def mended(self) -> bool:
+        """Wait while nothing comes back; whether it had to."""
+        if not self.cut_back:
+            return False
+        while self.cut_back and not self.dead:
+            await self._changed.wait()
+        return True
+
+    def strike(self, what: str) -> Step | None:
+        """Count one more, and return what befalls the party with it."""
+        self.counts[what] += 1
+        step = self.strikes.get((what, self.counts[what]))
+        if step is not None:
+            self.befall(step)
+        return step
 
     async def travel(self) -> None:
-        seconds = self.random.uniform(0.0001, 0.002)
-        if self.random.random() < self.weather.slow:
-            seconds = self.random.uniform(0.05, 0.9)
-        await anyio.sleep(seconds)
+        await anyio.sleep(self.random.uniform(0.0001, 0.002))
 
     async def ask(self, call: Callable[[], Awaitable[T]]) -> T:
         """Ask the server; the question may be lost, or only its answer."""
         await self.thawed()
-        await self.travel()
-        if self.cut_there or self.random.random() < self.weather.loss / 2:
-            await self._silence()
+        self.counts["question"] += 1
+        step = self.strikes.get(("question", self.counts["question"]))
+        await self._way("question", step, is_cut=self.cut_there)
         result: T | None = None
         error: NatschedError | None = None
         try:
             result = await call()
         except NatschedError as raised:
             error = raised
-        if self.random.random() < self.weather.strike:
-            self.strike()
-        await self.travel()
-        if self.cut_back or self.random.random() < self.weather.loss / 2:
-            await self._silence()
+        await self._way("answer", step, is_cut=self.cut_back)
         await self.thawed()
         if error is not None:
             raise error
         return result  # type: ignore[return-value]
 
+    async def _way(self, part: str, step: Step | None, *, is_cut: int) -> None:
+        """Go to the server or back."""
+        what = "" if step is None or part not in step.what else step.what
+        if step is not None and what:
+            self.befall(step)
+        if is_cut or what.endswith("lost"):
+            await self._silence()
+        if step is not None and what.endswith("slow"):
+            self.touched = anyio.current_time()
+            await anyio.sleep(step.lasts)
+        if part == "question":  # all of the time that both ways take: half the timers
+            await self.travel()
+        if "with" in what:
+            await self.thawed()
+
     def says(self) -> bool:
         """Whether a word that waits for no answer comes through."""
-        return not (self.dead or self.frozen or self.cut_there) and self.random.random() >= self.weather.loss / 2
+        return self.strike("word") is None and not (self.dead or self.frozen or self.cut_there)
 
     async def _silence(self) -> NoReturn:
+        self.touched = anyio.current_time()
         await anyio.sleep(TIMEOUT)
         await self.thawed()
         raise Unavailable
@@ -107,27 +156,21 @@ class Link:
 class LinkedJobs:
     """`ports.JobStore` over a link."""
 
-    def __init__(self, server: MemoryBackend, link: Link, versions: dict[JobId, list[Stored]]) -> None:
-        self._jobs, self._link, self._versions = server.jobs, link, versions
+    def __init__(self, server: MemoryBackend, link: Link, ledger: Ledger) -> None:
+        self._jobs, self._link, self._ledger = server.jobs, link, ledger
 
     async def read(self, job: JobId) -> Stored:
         return await self._link.ask(lambda: self._jobs.read(job))
 
     async def read_many(self, jobs: Sequence[JobId]) -> Mapping[JobId, Stored]:
+        is_old = self._link.strike("read") is not None
         found = await self._link.ask(lambda: self._jobs.read_many(jobs))
-        return {job: self._perhaps_old(job, stored) for job, stored in found.items()}
-
-    def _perhaps_old(self, job: JobId, stored: Stored) -> Stored:
-        """Answer as a follower that is behind by a write or two."""
-        known = self._versions.get(job, ())
-        if len(known) > 1 and self._link.random.random() < self._link.weather.stale:
-            return known[-min(len(known), self._link.random.choice((2, 2, 3)))]
-        return stored
+        return {job: self._ledger.before(stored) for job, stored in found.items()} if is_old else found
 
     async def write(self, job: Job, *, expected: int, ttl: timedelta | None = None) -> int:
         async def write() -> int:
             revision = await self._jobs.write(job, expected=expected, ttl=ttl)
-            self._note(Stored(id=job.id, job=job, revision=revision))
+            self._ledger.note(self._link.name, Stored(id=job.id, job=job, revision=revision))
             return revision
 
         return await self._link.ask(write)
@@ -135,14 +178,9 @@ class LinkedJobs:
     async def delete(self, job: JobId, *, expected: int) -> None:
         async def delete() -> None:
             await self._jobs.delete(job, expected=expected)
-            self._note(await self._jobs.read(job))
+            self._ledger.note(self._link.name, Stored(id=job, job=None, revision=0))
 
         await self._link.ask(delete)
-
-    def _note(self, stored: Stored) -> None:
-        known = self._versions.setdefault(stored.id, [])
-        known.append(stored)
-        del known[:-3]
 
     def scan(self, prefix: str = "", *, chunk: int = 256, after: int = 0) -> AsyncIterator[Sequence[Stored]]:
         return self._jobs.scan(prefix, chunk=chunk, after=after)
@@ -252,10 +290,7 @@ class LinkedLocks:
         async for key in keys:
             await self._link.thawed()
             await self._link.travel()
-            overseen = self._link.cut_back
-            while self._link.cut_back:  # noqa: ASYNC110 - nobody tells
-                await anyio.sleep(0.1)
-            yield "" if overseen else key
+            yield "" if await self._link.mended() else key
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -307,19 +342,26 @@ class LinkedIntake:
         while True:
             deliveries = await self._intake.receive()
             await self._link.travel()
-            cut = self._link.cut_back
+            is_cut = self._link.cut_back
             await self._link.thawed()
-            if not cut:
-                return [LinkedDelivery(delivery, self._link) for delivery in deliveries]
-            self._intake.want(self._intake.room + len(deliveries))
+            if is_cut:
+                self._intake.want(self._intake.room + len(deliveries))
+            elif arrived := [delivery for delivery in deliveries if not self._is_held_back(delivery)]:
+                return [LinkedDelivery(delivery, self._link) for delivery in arrived]
+
+    def _is_held_back(self, delivery: MemoryDelivery) -> bool:
+        step = self._link.strike("delivery")
+        if step is not None:
+            asyncio.get_running_loop().call_later(step.lasts, self._intake.take, delivery)
+        return step is not None
 
 
 class LinkedBackend:
     """`ports.Backend` over a link."""
 
-    def __init__(self, server: MemoryBackend, link: Link, versions: dict[JobId, list[Stored]]) -> None:
+    def __init__(self, server: MemoryBackend, link: Link, ledger: Ledger) -> None:
         self._server, self._link = server, link
-        self.jobs: Final = LinkedJobs(server, link, versions)
+        self.jobs: Final = LinkedJobs(server, link, ledger)
         self.hints: Final = LinkedHints(server, link)
         self.history: Final = LinkedHistory(server, link)
         self.locks: Final = LinkedLocks(server, link)

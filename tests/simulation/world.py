@@ -1,453 +1,247 @@
 """One seed, one history: real replicas, reconciler, clients over the server in memory, on virtual time, under fire.
 
-Everything that is drawn comes from the seed, and virtual time makes two runs of one seed the same run. What is known
-afterwards is the journal: which handler was called and returned when, what clients asked for, and what befell whom.
+All that befalls them was drawn before (`drawing`), and virtual time makes two runs of one drawing the same run. What
+is known afterwards is the journal: which handler was called and returned when, what clients asked for, what the
+server wrote, and what befell whom.
 """
 
+import gc
 import itertools
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from random import Random
-from typing import Any, Final
+from typing import Final
+from unittest import mock
 
 import anyio
-from anyio.abc import TaskGroup, TaskStatus
+from anyio.abc import TaskGroup
 
-from natsched.client.client import Client
-from natsched.core.executions import Record
-from natsched.core.jobs import Job, JobId, Stored
-from natsched.core.schedules import Cron, Interval, Once, Schedule
-from natsched.daemon.events import Event, RunLeftOut
-from natsched.daemon.options import ReplicaOptions
-from natsched.daemon.replica import Replica
-from natsched.errors import JobError, Unavailable
+from natsched.core.jobs import Job
 from natsched.memory.backend import MemoryBackend
-from natsched.memory.hints import MemoryHints
-from natsched.protocol.changing import Settings
-from natsched.protocol.operations import Operations
-from natsched.targets.context import Context
-from natsched.targets.registry import Registry
-from tests.simulation.link import Link, LinkedBackend, Weather
+from natsched.testing import Absence, Outage
+from tests.simulation.clients import Asker
+from tests.simulation.drawing import CLIENTS, SERVER, SLOTS, Drawn, Step
+from tests.simulation.journal import Journal
+from tests.simulation.link import Link, LinkedBackend
+from tests.simulation.replicas import PARTS, Member, MemberClock
+from tests.simulation.server import FickleHints, Ledger, LoopTimers, hand_out_again
 from tests.virtual import EPOCH, VirtualClock, run_virtual
 
-SECONDS: Final = 150.0
-"""How long things go wrong, by the server's clock."""
-
-CALM: Final = 150.0
-"""How long nothing goes wrong after that: all that is owed has to be done by then."""
-
-
-class MemberClock(VirtualClock):
-    """A replica's clock: off the server's until it is compared with it, and with a drift of its own."""
-
-    def __init__(self, link: Link, *, offset: float, drift: float) -> None:
-        super().__init__()
-        self._link = link
-        self._rate = 1 + drift
-        self._base = (EPOCH - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() + offset
-
-    def monotonic(self) -> float:
-        return super().monotonic() * self._rate
-
-    def now(self) -> datetime:
-        return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=self._base + self.monotonic())
-
-    async def sleep(self, seconds: float) -> None:
-        await anyio.sleep(max(seconds, 0.0) / self._rate)
-        await self._link.thawed()
-
-    def follow(self, base: float) -> None:
-        self._base = base
-
-    def offset(self) -> timedelta:
-        return timedelta(0)
-
-
-class FickleHints(MemoryHints):
-    """Schedules that now and then fire late, twice, or get stuck until somebody replaces them."""
-
-    fate: Callable[[], str] = staticmethod(lambda: "fires")
-
-    def _fire(self, seq: int) -> None:
-        match self.fate():
-            case "stuck":
-                return
-            case "late":
-                self._timers.at(self._timers.now() + timedelta(seconds=0.9), partial(MemoryHints._fire, self, seq))
-            case "twice":
-                message = self._stream.get(seq)
-                super()._fire(seq)
-                if message is not None and message.target is not None:
-                    self._stream.append(message.target, message.data)
-            case _:
-                super()._fire(seq)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One call of a handler; `ended` is None where nobody saw its end."""
-
-    job: str
-    execution: str
-    attempt: int
-    due: datetime
-    member: str
-    version: int
-    manual: bool
-    started: datetime
-    ended: datetime | None = None
-    how: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A client's operation: what it wanted, from when it was asked to when it had its answer (None: no answer)."""
-
-    what: str
-    job: str
-    version: int
-    asked: datetime
-    answered: datetime | None
-    uid: str | None = None
-    error: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mishap:
-    """What befell somebody, from when to when."""
-
-    what: str
-    whom: str
-    since: datetime
-    until: datetime
-
-
-@dataclass(slots=True)
-class Journal:
-    calls: list[Call] = field(default_factory=list)
-    asked: list[Asked] = field(default_factory=list)
-    mishaps: list[Mishap] = field(default_factory=list)
-    left_out: list[Record] = field(default_factory=list)
-    jobs: dict[str, Job] = field(default_factory=dict)
-    records: list[Record] = field(default_factory=list)
-    active: set[str] = field(default_factory=set)
-    ended: datetime = EPOCH
-
-    def lines(self) -> list[str]:
-        """Return the history as text, in the order of time."""
-        told = [
-            (call.started, f"{call.member} calls {call.execution}.{call.attempt} due {call.due:%H:%M:%S.%f}")
-            for call in self.calls
-        ]
-        told += [
-            (call.ended, f"{call.member} {call.how} {call.execution}.{call.attempt}")
-            for call in self.calls
-            if call.ended is not None
-        ]
-        told += [
-            (one.asked, f"a client asks to {one.what} {one.job} v{one.version}: {one.error or 'done'}")
-            for one in self.asked
-        ]
-        told += [(one.since, f"{one.whom}: {one.what} until {one.until:%H:%M:%S.%f}") for one in self.mishaps]
-        return [f"{at:%H:%M:%S.%f} {text}" for at, text in sorted(told)]
-
-
-@dataclass(slots=True, eq=False)
-class Member:
-    """A replica, its link and the scope that a kill cancels."""
-
-    name: str
-    link: Link
-    scope: anyio.CancelScope
-    replica: Replica | None = None
+_COUNTED: Final = {"read is old": "read", "word lost": "word", "delivery held back": "delivery"}
 
 
 class Simulation:
-    """What one seed makes happen; in `rough` weather all the time."""
+    """What is drawn, made to happen."""
 
-    def __init__(self, seed: int, *, rough: bool = False) -> None:
-        self.random = Random(seed)
+    def __init__(self, drawn: Drawn) -> None:
+        self.drawn = drawn
         self.clock = VirtualClock()
-        self.journal = Journal()
-        self.versions: dict[JobId, list[Stored]] = {}
-        self.options: dict[int, dict[str, Any]] = {}
-        self.weather = Weather(
-            loss=self.random.choice((0.0, 0.01, 0.05)),
-            slow=self.random.choice((0.0, 0.02)),
-            stale=self.random.choice((0.0, 0.3)),
-        )
-        self.weather.strike = self.random.choice((0.0, 0.003))
-        if rough:
-            self.weather = Weather(loss=0.03, slow=0.02, stale=0.5, strike=0.005)
+        self.ledger = Ledger(self.clock)
+        self.journal = Journal(self.ledger)
         self._numbers = itertools.count(1)
-        self._members: list[Member] = []
-        self._names = itertools.count(1)
-        self._version = itertools.count(1)
+        self._members: dict[str, Member] = {}
+        self._links: list[Link] = []
+        self._made: set[str] = set(PARTS) if drawn.provisioned else set()
+        self._strikes = self._by_number()
+        self._counts: dict[str, Counter[str]] = {slot: Counter() for slot in SLOTS}
+        self._unfit_since: datetime | None = EPOCH
+        self._away_times = 0
         self._tasks: TaskGroup
         self._server: MemoryBackend
 
     def run(self) -> Journal:
-        run_virtual(self._run)
+        gc.disable()
+        try:
+            run_virtual(self._run)
+        finally:
+            gc.enable()
         return self.journal
 
     async def _run(self) -> None:
-        self._server = MemoryBackend(self.clock)
-        hints, delay = self._server.hints, timedelta(milliseconds=self.random.choice((0, 100, 250)))
-        fickle = FickleHints(hints._stream, hints._timers, hints._window, firing_delay=delay)
-        fickle.fate = self._fate
-        self._server.hints = fickle
+        with mock.patch("natsched.memory.backend.Timers", LoopTimers):
+            self._server = MemoryBackend(self.clock)
+        fickle = self._make_fickle()
         async with self._server, anyio.create_task_group() as self._tasks:
-            for _ in range(3):
-                await self._start()
-            with anyio.move_on_after(SECONDS):
-                async with anyio.create_task_group() as trouble:
-                    for number in range(self.random.choice((1, 2, 4))):
-                        trouble.start_soon(self._client, f"job.{number}")
-                    for kind in (self._kills, self._freezes, self._cuts, self._restarts):
-                        trouble.start_soon(kind)
-            self._end_of_trouble()
-            await anyio.sleep(CALM)
+            askers = {name: self._asker(name) for name in CLIENTS}
+            for slot in SLOTS:
+                self._start(slot)
+            for step in sorted((step for step in self.drawn.steps if not step.nth), key=lambda step: step.at):
+                await anyio.sleep(max(0.0, step.at - self.clock.monotonic()))
+                if step.whom in askers:
+                    self._tasks.start_soon(askers[step.whom].ask, step)
+                else:
+                    self._befall(step)
+            await anyio.sleep(max(0.0, self.drawn.trouble - self.clock.monotonic()))
+            for link in self._links:
+                link.strikes = {}
+            fickle.fates = {}
+            await anyio.sleep(self.drawn.calm)
             await self._look()
+            for link in self._links:
+                link.die()
             self._tasks.cancel_scope.cancel()
 
-    def _end_of_trouble(self) -> None:
-        self.weather.loss = self.weather.slow = self.weather.stale = self.weather.strike = 0.0
-        for member in self._members:
-            member.link.cut_there = member.link.cut_back = False
-            if member.link.frozen:
-                member.link.thaw()
+    def _make_fickle(self) -> FickleHints:
+        streams, hints = self._server.streams, self._server.hints
+        fates = {nth: step for (_, nth), step in self._strikes.get(SERVER, {}).items()}
+        fickle = FickleHints(
+            streams.hints,
+            hints._timers,
+            hints._window,
+            firing_delay=timedelta(seconds=self.drawn.firing_delay),
+            fates=fates,
+            befall=partial(self._note, SERVER),
+        )
+        self._server.hints = fickle
+        return fickle
+
+    def _by_number(self) -> dict[str, dict[tuple[str, int], Step]]:
+        found: dict[str, dict[tuple[str, int], Step]] = {}
+        for step in self.drawn.steps:
+            if step.nth:
+                found.setdefault(step.whom, {})[_COUNTED.get(step.what, "question"), step.nth] = step
+        return found
+
+    def _asker(self, name: str) -> Asker:
+        link = Link(name, Random(f"{self.drawn.seed} {name}"), self._strikes.get(name, {}))
+        link.befall = partial(self._note, name)
+        self._links.append(link)
+        return Asker(LinkedBackend(self._server, link, self.ledger), self.clock, self.journal, self._number)
 
     async def _look(self) -> None:
-        self.journal.ended = self.clock.now()
-        for member in self._members:
-            if member.replica is not None and not member.link.dead:
-                self.journal.active |= set(member.replica._services.claimer.active)
+        """Note what is there in the end; what was running before or after the look at the documents is running."""
+        journal = self.journal
+        journal.active = self._active()
         async for chunk in self._server.jobs.scan():
-            for stored in chunk:
-                if isinstance(stored.job, Job):
-                    self.journal.jobs[stored.id] = stored.job
-        self.journal.records = list(await self._server.history.list(limit=100_000))
+            journal.jobs |= {stored.id: stored.job for stored in chunk if isinstance(stored.job, Job)}
+        journal.active |= self._active()
+        journal.records = list(await self._server.history.list(limit=1_000_000))
+        journal.hints = list(await self._server.hints.deliveries())
+        async for pending in self._server.hints.walk():
+            journal.hints += pending
+        journal.ended = self.clock.now()
 
-    # What befalls the server
+    def _active(self) -> set[str]:
+        return {
+            execution
+            for member in self._members.values()
+            if not member.link.dead
+            for execution in member.replica._services.claimer.active
+        }
 
-    def _fate(self) -> str:
-        if self.clock.monotonic() > SECONDS:
-            return "fires"
-        return self.random.choices(("fires", "late", "twice", "stuck"), (90, 4, 4, 2))[0]
+    # What befalls whom
 
-    async def _restarts(self) -> None:
-        while True:
-            await anyio.sleep(self.random.expovariate(1 / 60))
-            away = self.random.uniform(0.3, 6.0)
-            self._note("the server is away", "server", away)
-            links = [member.link for member in self._members]
-            for link in links:
-                link.cut_there = link.cut_back = True
-            await anyio.sleep(away)
-            for link in links:
-                link.cut_there = link.cut_back = False
-            for consumer in self._server._consumers.values():
-                for seq in list(consumer._silent_until):
-                    consumer.hand_back(seq)
-
-    # What befalls replicas
-
-    def _note(self, what: str, whom: str, lasts: float) -> None:
-        now = self.clock.now()
-        self.journal.mishaps.append(Mishap(what=what, whom=whom, since=now, until=now + timedelta(seconds=lasts)))
-
-    async def _start(self) -> None:
-        name = f"r{next(self._names)}"
-        link = Link(Random(self.random.random()), self.weather)
-        member = Member(name, link, anyio.CancelScope())
-        clock = MemberClock(
-            link, offset=self.random.choice((0, 0, -3.0, 20.0)), drift=self.random.uniform(-2e-5, 2e-5)
-        )
-        backend = LinkedBackend(self._server, link, self.versions)
-        operations = Operations(backend, clock, Settings(), self._number)
-        options = ReplicaOptions(name=name, shutdown_grace=timedelta(seconds=5))
-        member.replica = Replica(
-            backend, clock, options, self._registry(member), operations, self._number, (self._observe,)
-        )
-        link.strike = partial(self._strike, member)
-        self._members.append(member)
-
-        async def live(*, task_status: TaskStatus[None]) -> None:
-            with member.scope:
-                task_status.started()
-                assert member.replica is not None
-                await member.replica.run()
-
-        await self._tasks.start(live)
+    def _start(self, slot: str) -> None:
+        strikes = self._strikes.get(slot, {}) if self.clock.monotonic() < self.drawn.trouble else {}
+        number = next(self._numbers)
+        name = f"{slot}-{number}"
+        random = Random(f"{self.drawn.seed} {name}")
+        link = Link(name, random, strikes, self._counts[slot])
+        clock = MemberClock(link, offset=self.drawn.offsets.get(slot, 0.0), drift=random.uniform(-2e-5, 2e-5))
+        backend = LinkedBackend(self._server, link, self.ledger)
+        member = Member(name, slot, link, backend, clock, self.journal, self._made, self._watch)
+        member.build(self._number)
+        link.befall = partial(self._befall_member, member)
+        for _ in range(self._away_times):
+            link.cut(there=True, back=True)
+        self._links.append(link)
+        self._members[slot] = member
+        self._tasks.start_soon(member.live, name=name)
 
     def _number(self) -> int:
         return next(self._numbers)
 
-    def _observe(self, event: Event) -> None:
-        if isinstance(event, RunLeftOut):
-            self.journal.left_out.append(event.record)
+    def _note(self, whom: str, step: Step) -> None:
+        self.journal.befallen.append((self.clock.now(), whom, step))
 
-    def _registry(self, member: Member) -> Registry:
-        registry = Registry()
+    def _befall(self, step: Step) -> None:
+        if step.whom == SERVER:
+            self._note(SERVER, step)
+            hand_out_again(self._server)
+            if step.what == "restarts":
+                self._tasks.start_soon(self._restart, step.lasts)
+            return
+        for member in self._members.values():
+            if step.whom == member.slot or (step.whom == "primary" and member.is_primary):
+                self._befall_member(member, step)
+                return
 
-        @registry.default
-        async def work(ctx: Context) -> None:
-            call = Call(
-                job=ctx.job_id,
-                execution=ctx.execution_id,
-                attempt=ctx.attempt,
-                due=ctx.due,
-                member=member.name,
-                version=ctx.metadata["version"],
-                manual=ctx.manual,
-                started=self.clock.now(),
-            )
-            number = len(self.journal.calls)
-            self.journal.calls.append(call)
-            try:
-                await anyio.sleep(ctx.metadata["lasts"])
-                await member.link.thawed()
-            except anyio.get_cancelled_exc_class():
-                if not member.link.dead:
-                    self.journal.calls[number] = replace(call, ended=self.clock.now(), how="cancels")
-                raise
-            self.journal.calls[number] = replace(call, ended=self.clock.now(), how="ends")
-
-        return registry
-
-    def _some(self) -> Member | None:
-        living = [member for member in self._members if not member.link.dead]
-        return self.random.choice(living) if living else None
-
-    async def _kills(self) -> None:
-        while True:
-            await anyio.sleep(self.random.expovariate(1 / 25))
-            member = self._some()
-            if member is None:
-                continue
-            if self.random.random() < 0.3 and member.replica is not None:
-                self._note("shuts down", member.name, 10)
-                member.replica.stop()
-            else:
+    def _befall_member(self, member: Member, step: Step) -> None:
+        if member.link.dead:
+            return
+        self._note(member.name, step)
+        match step.what.split():
+            case ["dies", *_]:
                 self._kill(member)
-            await self._follow()
+                self._tasks.start_soon(self._follow, member.slot, step.lasts)
+            case ["shuts", "down"]:
+                member.replica.stop()
+                self._tasks.start_soon(self._follow_stopped, member, step.lasts)
+            case ["freezes", *_]:
+                self._away(member, step.lasts, frozen=True)
+                member.link.freeze()
+                self._tasks.start_soon(self._later, step.lasts, member.link.thaw)
+            case ["is", "cut", "off", *which]:
+                self._away(member, step.lasts, frozen=False)
+                there, back = which != ["back"], which != ["there"]
+                member.link.cut(there=there, back=back)
+                self._tasks.start_soon(self._later, step.lasts, partial(member.link.mend, there=there, back=back))
+            case ["has", *_]:
+                member.clock.set(step.given["by"])
+        self._watch()
+
+    def _away(self, member: Member, lasts: float, *, frozen: bool) -> None:
+        now = self.clock.now()
+        back = now + timedelta(seconds=lasts)
+        self.journal.absences.append(Absence(replica=member.name, at=now, back=back, frozen=frozen))
+        # what it was handed up to then, and did not hear of, comes to others only after a while
+        self.journal.absences.append(Absence(replica=member.name, at=back, back=back, frozen=False))
+        member.link.touched = max(member.link.touched, self.clock.monotonic() + lasts)
 
     def _kill(self, member: Member) -> None:
-        self._note("dies", member.name, 1e6)
-        member.link.dead = True
-        member.link.thaw()
+        self.journal.absences.append(Absence(replica=member.name, at=self.clock.now()))
+        member.link.die()
         member.scope.cancel()
 
-    async def _follow(self) -> None:
+    async def _later(self, seconds: float, then: Callable[[], None]) -> None:
+        await anyio.sleep(seconds)
+        then()
+        self._watch()
+
+    async def _follow(self, slot: str, seconds: float) -> None:
         """Start a replica in the place of one that went."""
-        await anyio.sleep(self.random.uniform(0, 8))
-        await self._start()
+        await anyio.sleep(seconds)
+        self._start(slot)
 
-    def _strike(self, member: Member) -> None:
-        """Kill or freeze a replica that waits for an answer."""
-        if member.link.dead or member.link.frozen:
-            return
-        if self.random.random() < 0.4:
-            self._kill(member)
-            self._tasks.start_soon(self._follow)
-        else:
-            self._tasks.start_soon(self._freeze, member, self.random.choice((1.0, 5.5, 7.0, 12.0)))
-            member.link.freeze()
+    async def _follow_stopped(self, member: Member, seconds: float) -> None:
+        with anyio.move_on_after(15):
+            await member.over.wait()
+        if self._members[member.slot] is member:
+            if not member.link.dead:
+                self._kill(member)
+            await self._follow(member.slot, seconds)
 
-    async def _freeze(self, member: Member, lasts: float) -> None:
-        self._note("is frozen", member.name, lasts)
-        member.link.freeze()
-        await anyio.sleep(lasts)
-        member.link.thaw()
-
-    async def _freezes(self) -> None:
-        while True:
-            await anyio.sleep(self.random.expovariate(1 / 40))
-            member = self._some()
-            if member is None or member.link.frozen:
-                continue
-            await self._freeze(member, self.random.choice((0.3, 2.0, 4.0, 6.0, 15.0)))
-
-    async def _cuts(self) -> None:
-        while True:
-            await anyio.sleep(self.random.expovariate(1 / 30))
-            member = self._some()
-            if member is None:
-                continue
-            lasts = self.random.choice((0.5, 3.0, 8.0, 20.0))
-            which = self.random.choice(("there", "back", "both"))
-            self._note(f"is cut off ({which})", member.name, lasts)
-            member.link.cut_there, member.link.cut_back = which != "back", which != "there"
-            await anyio.sleep(lasts)
-            member.link.cut_there = member.link.cut_back = False
-
-    # What clients do
-
-    async def _client(self, job: str) -> None:
-        link = Link(Random(self.random.random()), self.weather)
-        backend = LinkedBackend(self._server, link, self.versions)
-        client = Client(backend, Operations(backend, self.clock, Settings(), self._number), self.clock)
-        await self._ask(client, "ensure", job)
-        while True:
-            await anyio.sleep(self.random.expovariate(1 / 20))
-            what = self.random.choice(("ensure", "ensure", "pause", "resume", "trigger", "remove", "cancel"))
-            await self._ask(client, what, job)
-            if what in ("pause", "remove"):
-                await anyio.sleep(self.random.uniform(0, 15))
-                await self._ask(client, "resume" if what == "pause" else "ensure", job)
-
-    async def _ask(self, client: Client, what: str, job: str) -> None:
-        version, number = next(self._version), len(self.journal.asked)
-        asked = Asked(what=what, job=job, version=version, asked=self.clock.now(), answered=None)
-        self.journal.asked.append(asked)  # also if the end comes before its answer
-        try:
-            await self._do(client, what, job, version)
-            asked = replace(asked, answered=self.clock.now())
-        except Unavailable as error:
-            asked = replace(asked, error=type(error).__name__)
-        except JobError as error:
-            asked = replace(asked, answered=self.clock.now(), error=type(error).__name__)
-        self.journal.asked[number] = asked
-
-    async def _do(self, client: Client, what: str, job: str, version: int) -> None:
-        match what:
-            case "ensure":
-                await client.ensure_job(job, self._schedule(), **self._options(version))
-            case "pause":
-                await client.pause_job(job)
-            case "resume":
-                await client.resume_job(job)
-            case "trigger":
-                await client.trigger_job(job)
-            case "remove":
-                await client.remove_job(job)
-            case "cancel":
-                view = await client.get_job(job)
-                for execution in view.running[:1]:
-                    await client.cancel_execution(job, execution)
-
-    def _schedule(self) -> Schedule:
+    async def _restart(self, lasts: float) -> None:
         now = self.clock.now()
-        return self.random.choice(
-            (
-                Interval(seconds=self.random.choice((1, 3, 7, 20))),
-                Interval(seconds=5, jitter=2),
-                Interval(seconds=4, fixed_delay=True),
-                Cron("*/5 * * * * *"),
-                Once(now + timedelta(seconds=self.random.uniform(0.5, 20))),
-            )
-        )
+        self.journal.outages.append(Outage(at=now, back=now + timedelta(seconds=lasts)))
+        self._away_times += 1
+        for link in self._links:
+            link.cut(there=True, back=True)
+            link.touched = max(link.touched, self.clock.monotonic() + lasts)
+        await anyio.sleep(lasts)
+        self._away_times -= 1
+        for link in self._links:
+            link.mend(there=True, back=True)
+        hand_out_again(self._server)
 
-    def _options(self, version: int) -> Any:
-        choice = self.random.choice
-        self.options[version] = drawn = {
-            "metadata": {"version": version, "lasts": choice((0.0, 0.5, 2.5, 9.0))},
-            "overlap": choice(("skip", "skip", "queue", "replace", "allow")),
-            "catch_up": choice(("latest", "earliest", "all", "all")),
-            "catch_up_limit": 1000,
-            "delivery": choice(("at_least_once", "at_least_once", "at_least_once", "at_most_once")),
-            "max_crashes": 50,
-        }
-        return drawn
+    def _watch(self) -> None:
+        """Note the times in which there is no replica that could do anything."""
+        now = self.clock.now()
+        if any(member.is_fit for member in self._members.values()):
+            if self._unfit_since is not None:
+                self.journal.outages.append(Outage(at=self._unfit_since, back=now))
+                self._unfit_since = None
+        elif self._unfit_since is None:
+            self._unfit_since = now

@@ -82,8 +82,11 @@ def silent_instant(history: History) -> Iterator[Planted]:
             change for change in history.changes if abs(change.asked - record.last) < timedelta(seconds=0.5)
         ]
         near += [absence for absence in history.absences if abs(absence.at - record.first) < MARGIN]
+        near += [outage for outage in history.outages if outage.back > record.first]  # it may wait for that
         claims = any(start.execution == record.execution for start in history.starts) and record.status is S.SKIPPED
         if ran or told or near or claims or record.attempt or spec is None or spec.fixed_delay is not None:
+            continue
+        if spec.leaves_no_trace:  # it may have vanished with a replica
             continue
         if spec.schedule.max_runs is None and record.last < history.until - 3 * MARGIN:
             yield replace(history, left_out=others), record.last

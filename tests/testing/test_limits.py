@@ -7,9 +7,10 @@ import pytest
 
 from natsched.core.schedules import Cron, Interval, Once
 from tests.factories import NOON
-from tests.testing.table import Case, Ran, dead, job, left
+from tests.testing.table import Case, Ran, away, dead, job, left
 
-R1, R2 = Ran(n=1, due=10), Ran(n=2, due=20)
+R1, R2, R3 = Ran(n=1, due=10), Ran(n=2, due=20), Ran(n=3, due=30)
+TRACELESS = (job(delivery="at_most_once", overlap="allow"),)
 LONG = Ran(n=1, due=10, lasts=30)
 ALL: dict[str, Any] = {"overlap": "allow", "catch_up": "all"}
 
@@ -63,6 +64,29 @@ CASES = (
     Case(name="only failures are kept", jobs=(job(history="failures"),), recorded=True),
     Case(
         name="only failures are kept, but all is told", jobs=(job(history="failures"),), ran=(R1,), finds=("lost 20",)
+    ),
+    Case(name="a claim that leaves no trace", jobs=TRACELESS, ran=(R1,), finds=("lost 20",)),
+    Case(
+        name="a claim that leaves no trace, of one that died",
+        jobs=TRACELESS,
+        ran=(R1, R3),
+        dead=(dead(20),),
+        until=35,
+    ),
+    Case(
+        name="a claim that leaves no trace, in an outage",
+        jobs=TRACELESS,
+        ran=(R1, R3),
+        away=(away(20, 25),),
+        until=35,
+    ),
+    Case(
+        name="a claim that leaves no trace, long after a death",
+        jobs=TRACELESS,
+        ran=(R1, R3),
+        dead=(dead(5),),
+        until=35,
+        finds=("lost 20",),
     ),
     Case(name="nothing is kept", jobs=(job(delivery="at_most_once", overlap="allow"),), recorded=True),
 )
