@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from natsched.core.executions import ExecutionStatus
 from tests.deploy.exported import exported
 from tests.deploy.tools import module
 
@@ -18,6 +19,8 @@ def check(expression: str) -> None:
         assert selector.name in exported(), (selector.name, expression)
         for matcher in selector.matchers.matchers:
             assert matcher.name in exported()[selector.name] | OF_PROMETHEUS, (matcher.name, expression)
+            if matcher.name == "status":
+                assert set(matcher.value.split("|")) <= set(ExecutionStatus), (matcher.value, expression)
 
 
 def _selectors(node: Any) -> Iterator[Any]:

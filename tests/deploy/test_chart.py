@@ -2,6 +2,7 @@
 
 import tomllib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,7 +77,7 @@ def test_everything_can_be_switched_on_and_off() -> None:
     assert "affinity" not in _pod(BARE)
 
 
-def test_its_configuration_is_one_that_natsched_takes(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+def test_its_configuration_is_one_that_natsched_takes(tmp_path: Path) -> None:
     (container,) = _pod(LEAST)["containers"]
     file = tmp_path / "natsched.toml"
     file.write_text(_rendered(LEAST)["ConfigMap"]["data"]["natsched.toml"])

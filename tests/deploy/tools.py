@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -22,7 +21,7 @@ def tool(name: str) -> str:
     return shutil.which(name, path=folders) or _without(name)
 
 
-def module(name: str) -> ModuleType | Any:
+def module(name: str) -> Any:
     """Return a module of `natsched[deploy]`."""
     try:
         return importlib.import_module(name)
