@@ -1,11 +1,13 @@
 """The metrics: as Prometheus reads them, and as many as what ran."""
 
 from collections import Counter
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from natsched import Once
 from natsched.core.executions import ExecutionStatus
 from natsched.daemon.events import HandedBack, RunEnded, RunLeftOut, RunStarted, Swept
 from natsched.web.metrics import Metrics
@@ -65,6 +67,22 @@ async def test_what_is_counted_is_what_ran(world: World) -> None:
         assert seen["natsched_jobs",] == swept.jobs == 4
         assert seen["natsched_queue_depth", "default"] == swept.depth["default"]
         assert seen["natsched_queue_oldest_seconds", "default"] == swept.oldest["default"]
+
+
+@in_a_world
+async def test_what_was_lost_with_its_replica_is_told_as_left_out(world: World) -> None:
+    metrics = Metrics()
+    world.observers = (metrics,)
+    world.handler("h", takes=60)
+    victim = await world.start("r1")
+    at = world.clock.now() + timedelta(seconds=2)
+    await world.client.submit_job("a", Once(at), handler="h", delivery="at_most_once")
+    await world.clock.sleep(3)
+    await world.start("r2")
+    victim.kill()
+    await world.clock.sleep(90)
+    async with web(world, metrics=metrics) as one:
+        assert (await scraped(one))["natsched_runs_left_out_total", "default", "lost"] == 1
 
 
 @in_a_world
