@@ -5,8 +5,9 @@ by revision, so from time to time all are walked again: the sooner, the less tha
 read anew for each page; the index only says which jobs these are. Nobody looks for ten minutes: it is let go.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from sys import intern
 from typing import Final
@@ -15,7 +16,7 @@ import anyio
 
 from natsched.clock import Clock
 from natsched.core.executions import FAILED_FOR_GOOD
-from natsched.core.jobs import Job, JobId, Stored
+from natsched.core.jobs import Job, JobId, JobState, Stored
 from natsched.core.planning import start_of
 from natsched.errors import BackendError
 from natsched.logs import get_logger
@@ -39,24 +40,38 @@ log = get_logger(__name__)
 
 @dataclass(slots=True)
 class Entry:
-    """A job in short. Instants are seconds since 1970; `paused_until` is -inf where it is not paused."""
+    """A job in short. Instants are seconds since 1970.
+
+    `trouble` puts in order what failed, what runs, what is to run by its next run, what is paused and what is
+    complete; `age` is minus the instant of the last end.
+    """
 
     id: JobId
+    state: JobState
     queue: str
     kind: str
     last: str
     next: float
-    ended: float
+    age: float
+    trouble: float
     paused_until: float
     running: int
     failing: bool
-    completed: bool
     walk: int
 
-    def state(self, now: float) -> str:
-        if self.completed:
-            return "completed"
-        return "paused" if self.paused_until > now else "active"
+
+@dataclass(slots=True)
+class Counts:
+    """How many jobs there are by state (also "running" and "failing", which are besides) and by queue."""
+
+    states: Counter[str] = field(default_factory=Counter)
+    queues: Counter[str] = field(default_factory=Counter)
+
+    def add(self, entry: Entry, number: int) -> None:
+        self.states[entry.state] += number
+        self.states["running"] += number * bool(entry.running)
+        self.states["failing"] += number * entry.failing
+        self.queues[entry.queue] += number
 
 
 class JobIndex:
@@ -73,6 +88,8 @@ class JobIndex:
         self._walk = 0
         self._revision = 0
         self.entries: dict[JobId, Entry] = {}
+        self.counts = Counts()
+        self._resting: set[JobId] = set()
         self.is_whole = False
         """Whether all jobs were read; until then it grows."""
 
@@ -86,12 +103,15 @@ class JobIndex:
             self._wanted.set()
             with anyio.move_on_after(patience):
                 await self._read.wait()
+        self._wake()
         return list(self.entries.values())
 
     def drop(self, jobs: Iterable[JobId]) -> None:
         """Forget jobs that were found to be gone."""
         for job in jobs:
-            self.entries.pop(job, None)
+            entry = self.entries.pop(job, None)
+            if entry is not None:
+                self.counts.add(entry, -1)
 
     async def run(self) -> None:
         """Read what is asked for, for ever."""
@@ -135,32 +155,61 @@ class JobIndex:
         for stored in chunk:
             self._revision = max(self._revision, stored.revision)
             if isinstance(stored.job, Job):
-                self.entries[stored.id] = _entry(stored.job, self._walk)
+                self.drop([stored.id])
+                self._put(_entry(stored.job, self._walk, self._clock.now()))
+
+    def _put(self, entry: Entry) -> None:
+        self.entries[entry.id] = entry
+        self.counts.add(entry, 1)
+        if entry.paused_until < NEVER:
+            self._resting.add(entry.id)
+
+    def _wake(self) -> None:
+        """See which pauses have run out: no write tells of that."""
+        now = self._clock.now().timestamp()
+        for job in list(self._resting):
+            entry = self.entries.get(job)
+            if entry is None or entry.paused_until == NEVER:
+                self._resting.discard(job)
+            elif entry.paused_until <= now:
+                self._resting.discard(job)
+                self.counts.states.subtract([entry.state])
+                entry.state = "active"
+                self.counts.states.update([entry.state])
 
     def _forget(self) -> None:
-        self.entries = {}
+        self.entries, self.counts, self._resting = {}, Counts(), set()
         self.is_whole, self._revision = False, 0
         self._walk_at = self._fresh_at = -NEVER
 
 
-def _entry(job: Job, walk: int) -> Entry:
+def _entry(job: Job, walk: int, now: datetime) -> Entry:
     spec, status = job.spec, job.status
-    last = status.last
-    paused_until = -NEVER if spec.active else _seconds(spec.paused_until, NEVER)
+    last, state = status.last, job.state(now)
+    failing = last is not None and last.status in FAILED_FOR_GOOD
+    following = NEVER if status.plan.due is None else start_of(job, status.plan.due).timestamp()
     return Entry(
         id=job.id,
+        state=state,
         queue=intern(spec.queue),
         kind=intern(spec.schedule.kind),
         last=intern(last.status.value) if last else "",
-        next=NEVER if status.plan.due is None else start_of(job, status.plan.due).timestamp(),
-        ended=_seconds(last.ended_at or last.due, 0.0) if last else 0.0,
-        paused_until=paused_until,
+        next=following,
+        age=-(last.ended_at or last.due).timestamp() if last else 0.0,
+        trouble=_trouble(state, failing=failing, runs=bool(status.running), following=following),
+        paused_until=NEVER if state != "paused" or spec.paused_until is None else spec.paused_until.timestamp(),
         running=len(status.running),
-        failing=last is not None and last.status in FAILED_FOR_GOOD,
-        completed=status.completed is not None,
+        failing=failing,
         walk=walk,
     )
 
 
-def _seconds(instant: datetime | None, otherwise: float) -> float:
-    return otherwise if instant is None else instant.timestamp()
+def _trouble(state: JobState, *, failing: bool, runs: bool, following: float) -> float:
+    """Return a number by which a job comes the sooner, the more it is worth a look."""
+    if state == "completed":
+        return 5e10
+    if failing:
+        return 0.0
+    if runs:
+        return 1e10
+    return 4e10 if state == "paused" else 2e10 + min(following, 1e10)

@@ -23,7 +23,7 @@ from natsched.web.site import Site
 _DRAWN: Final = 100
 _LISTED: Final = 12
 _UPCOMING: Final = 10
-_PATIENCE: Final = 1.0
+_PATIENCE: Final = 0.8
 """For how many seconds a page waits for a new look at all jobs; then it shows what is known."""
 
 _SAID: Final = {
@@ -88,15 +88,16 @@ async def job_page(renderer: Renderer, request: Request) -> Response:
 
 def _details(shown: JobView, now: datetime) -> Sequence[tuple[str, str]]:
     """Return what its page does not show elsewhere."""
-    elsewhere = {"id", "state", "reason", "next run", "running", "last run", "last error", "paused until"}
-    return [(name, text) for name, text in job_details(shown, now) if text and name not in elsewhere]
+    elsewhere = {"id", "state", "reason", "schedule", "next run", "running", "last run", "last error", "paused until"}
+    elsewhere |= {"runs", "ended"}
+    return [(name, text) for name, text in job_details(shown, now) if text not in ("", "-") and name not in elsewhere]
 
 
 async def _look(site: Site, asked: Filter) -> tuple[Found, Sequence[JobView]]:
     """Find the jobs of a page and read them; those that are gone are left out."""
     index: JobIndex = site.index
     now = site.clock.now()
-    found = await find(await index.look(_PATIENCE), asked, now.timestamp())
+    found = await find(await index.look(_PATIENCE), asked)
     stored = await site.backend.jobs.read_many([entry.id for entry in found.entries]) if found.entries else {}
     ordered = [stored[entry.id] for entry in found.entries]
     views = [view(one.job, now) for one in ordered if isinstance(one.job, Job)]

@@ -70,6 +70,7 @@ class Renderer:
             instant=instant,
             iso=_iso,
             json=_json,
+            compact=_compact,
             span=span,
             tone=wording.tone,
             tone_of=wording.tone_of,
@@ -153,6 +154,10 @@ def address(*parts: str, **query: str) -> str:
 
 def _iso(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _compact(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 def _json(value: object) -> str:

@@ -34,12 +34,18 @@
     }
   }
 
+  // What a row says, but for how long ago that was.
+  function essence(row) {
+    const signs = [...row.querySelectorAll("time")].map((time) => time.dateTime);
+    return [...row.querySelectorAll(".chip, .number, .said")].map((part) => part.textContent).concat(signs).join();
+  }
+
   // Makes `old` what `fresh` is, and leaves alone what is the same: focus, selection and what is open stay.
   function morph(old, fresh) {
     if (old.isEqualNode(fresh)) return;
     if (old.nodeName !== fresh.nodeName || old.id !== fresh.id) return old.replaceWith(fresh);
     if (old.nodeType !== Node.ELEMENT_NODE) { old.nodeValue = fresh.nodeValue; return; }
-    const isRow = old.nodeName === "TR" && old.textContent !== fresh.textContent;
+    const isRow = old.nodeName === "TR" && essence(old) !== essence(fresh);
     for (const { name } of [...old.attributes]) {
       if (!fresh.hasAttribute(name) && name !== "open" && name !== "class") old.removeAttribute(name);
     }
