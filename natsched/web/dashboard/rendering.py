@@ -3,7 +3,7 @@
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode
@@ -54,47 +54,25 @@ class Renderer:
         self.site = site
         self._guard = guard
 
-    @cached_property
-    def _templates(self) -> Environment:
-        """The templates; read when somebody first looks."""
-        environment = Environment(
-            loader=FileSystemLoader(Path(__file__).parent / "templates"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        environment.globals.update(asset=assets.address, address=address, themes=THEMES)
-        environment.filters.update(
-            describe=describe,
-            instant=instant,
-            iso=_iso,
-            json=_json,
-            compact=_compact,
-            span=span,
-            tone=wording.tone,
-            tone_of=wording.tone_of,
-            words=wording.words,
-            why=why,
-            retryable=wording.can_be_retried,
-        )
-        return environment
-
     def page(
         self, request: Request, template: str, *, status: int = 200, events: str | None = None, **known: object
     ) -> Response:
         """Return a page; with `events` it follows what ends at and below that job, or everywhere if it is empty."""
         now = self.site.clock.now()
         theme = request.cookies.get(THEME, "auto")
-        text = self._templates.get_template(template).render(
-            now=now,
-            away=lambda at: distance(at, now),
-            theme=theme if theme in THEMES else "auto",
-            can_leave=self._guard.wants_token,
-            here=request.url.path,
-            events=None if events is None else address(EVENTS, job=events),
-            place=str(request.url.replace(scheme="", netloc="")),
-            **known,
+        text = (
+            _templates()
+            .get_template(template)
+            .render(
+                now=now,
+                away=lambda at: distance(at, now),
+                theme=theme if theme in THEMES else "auto",
+                can_leave=self._guard.wants_token,
+                here=request.url.path,
+                events=None if events is None else address(EVENTS, job=events),
+                place=str(request.url.replace(scheme="", netloc="")),
+                **known,
+            )
         )
         return HTMLResponse(text, status, _HEADERS)
 
@@ -128,6 +106,33 @@ class Renderer:
                 return self.failed(request, error)
 
         return guarded
+
+
+@cache
+def _templates() -> Environment:
+    """Return the templates; they are read when somebody first looks."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(asset=assets.address, address=address, themes=THEMES)
+    environment.filters.update(
+        describe=describe,
+        instant=instant,
+        iso=_iso,
+        json=_json,
+        compact=_compact,
+        span=span,
+        tone=wording.tone,
+        tone_of=wording.tone_of,
+        words=wording.words,
+        why=why,
+        retryable=wording.can_be_retried,
+    )
+    return environment
 
 
 def read(form: type[S], given: Mapping[str, str]) -> S:
