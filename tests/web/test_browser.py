@@ -170,6 +170,8 @@ async def test_a_persons_way_with_the_mouse() -> None:
         page = await it.visit(browser)
         assert await page.locator("tr[id^=job-]").count() == 5
         await page.get_by_label("Id contains").fill("orders")
+        await page.wait_for_url("**q=orders**")
+        await page.locator("tr[id='job-mail.digest']").wait_for(state="detached")
         await page.get_by_role("button", name="Filter").click()
         assert await page.locator("tr[id^=job-]").count() == 1
         await page.get_by_role("link", name="shop.orders.sync").click()
@@ -255,6 +257,7 @@ async def test_pages_fit_a_phone_and_a_large_print_in_dark_and_light_and_do_with
             grounds[scheme] = await page.evaluate("getComputedStyle(document.body).backgroundColor")
             await page.goto(it.url)
             await page.get_by_role("button", name="Theme: auto. Change to light").click()
+            await page.get_by_role("button", name="Theme: light").wait_for()
             grounds[f"{scheme} made light"] = await page.evaluate("getComputedStyle(document.body).backgroundColor")
             await page.context.close()
         assert grounds["light"] == grounds["light made light"] == grounds["dark made light"] != grounds["dark"]

@@ -1,7 +1,7 @@
 """The pages of jobs: all of them, filtered, and one."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from starlette.requests import Request
@@ -17,7 +17,7 @@ from natsched.web.dashboard.drawing import durations, timeline
 from natsched.web.dashboard.finding import Filter, Found, find
 from natsched.web.dashboard.rendering import Renderer, address, read
 from natsched.web.dashboard.wording import words
-from natsched.web.index import JobIndex
+from natsched.web.index import NEVER, JobIndex
 from natsched.web.site import Site
 
 _DRAWN: Final = 100
@@ -50,6 +50,7 @@ def routes(renderer: Renderer) -> list[Route]:
             asked=asked,
             found=found,
             views=views,
+            soonest=_instant(found),
             index=site.index,
             statuses=[(status.value, words(status.value)) for status in ENDS],
         )
@@ -91,6 +92,13 @@ def _details(shown: JobView, now: datetime) -> Sequence[tuple[str, str]]:
     elsewhere = {"id", "state", "reason", "schedule", "next run", "running", "last run", "last error", "paused until"}
     elsewhere |= {"runs", "ended"}
     return [(name, text) for name, text in job_details(shown, now) if text not in ("", "-") and name not in elsewhere]
+
+
+def _instant(found: Found) -> datetime | None:
+    """Return when the soonest of all jobs is to run."""
+    if found.soonest is None or found.soonest.next == NEVER:
+        return None
+    return datetime.fromtimestamp(found.soonest.next, UTC)
 
 
 async def _look(site: Site, asked: Filter) -> tuple[Found, Sequence[JobView]]:

@@ -1,7 +1,8 @@
 // Keeps a page up to date in place. Without it every page and button works all the same, by links and forms.
 (() => {
   "use strict";
-  const { place, events, now } = document.body.dataset;
+  const { events, now } = document.body.dataset;
+  let { place } = document.body.dataset;
   const link = document.getElementById("live");
   const told = document.getElementById("told");
   const ahead = Date.parse(now) - Date.now(); // of the server's clock
@@ -108,6 +109,22 @@
     link.classList.toggle("on", isLive);
     link.title = isLive ? "This page follows what happens; click to load it anew" : "Load this page anew";
   }
+
+  // A filter does as it is typed; the address follows, so it can be kept or sent on.
+  let typed = 0;
+  async function filter(form) {
+    const said = [...new FormData(form)].filter(([, value]) => value.trim());
+    place = new URL(`?${new URLSearchParams(said)}`, form.action).href;
+    history.replaceState(null, "", place);
+    link.href = place;
+    document.querySelector("input[name=next]").value = place.slice(location.origin.length);
+    await refresh();
+    told.textContent = document.querySelector(".pager span, .empty p")?.textContent ?? "";
+  }
+  document.querySelector("form.filter")?.addEventListener("input", (event) => {
+    clearTimeout(typed);
+    typed = setTimeout(filter, SOON, event.currentTarget);
+  });
 
   localize();
   setInterval(tick, 1000);
