@@ -134,9 +134,10 @@ class JobIndex:
                 async for chunk in self._jobs.scan(chunk=_CHUNK, after=self._revision):
                     self._take(chunk)
             self._fresh_at, self.problem = self._clock.monotonic(), None
-        except BackendError as error:
-            log.info("the jobs cannot be read now", action="dashboard_failed", error=str(error))
-            self.problem = error.message
+        except* Exception as group:  # noqa: BLE001 - told, and tried again at the next look
+            tell = log.info if group.split(BackendError)[1] is None else log.exception
+            tell("the jobs cannot be read now", action="dashboard_failed", error=str(group.exceptions[0]))
+            self.problem = str(group.exceptions[0])
             await self._clock.sleep(_AGAIN)
         self._wanted = anyio.Event()
         self._read.set()

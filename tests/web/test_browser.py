@@ -254,6 +254,9 @@ async def test_pages_fit_a_phone_and_a_large_print_in_dark_and_light_and_do_with
             for path in (*_PAGES, one, f"{one}/cancel", "/jobs/mail.digest"):
                 await page.goto(it.url + path)
                 assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, width)
+            await page.get_by_text("Pause…").click()
+            await page.get_by_label("Reason").wait_for()
+            assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), ("Pause…", width)
             grounds[scheme] = await page.evaluate("getComputedStyle(document.body).backgroundColor")
             await page.goto(it.url)
             await page.get_by_role("button", name="Theme: auto. Change to light").click()

@@ -7,7 +7,8 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from natsched.web.dashboard.rendering import DOOR, THEME, THEMES, Renderer, body
-from natsched.web.guarding import COOKIE, SESSION, Guard
+from natsched.web.guarding import Guard
+from natsched.web.sessions import let_go, let_in
 
 _YEAR = 365 * 24 * 3600
 
@@ -26,15 +27,10 @@ def routes(renderer: Renderer, guard: Guard) -> list[Route]:
         way = _local(given.get("next", "/"))
         if not guard.knows(given.get("token", "").strip()):
             return renderer.page(request, "login.html", status=401, way=way, wrong=True)
-        response = RedirectResponse(way, 303)
-        secure = request.url.scheme == "https"
-        response.set_cookie(COOKIE, guard.session(), max_age=SESSION, httponly=True, samesite="strict", secure=secure)
-        return response
+        return let_in(request, RedirectResponse(way, 303), guard)
 
     async def leave(_: Request) -> Response:
-        response = RedirectResponse(DOOR, 303)
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
-        return response
+        return let_go(RedirectResponse(DOOR, 303))
 
     async def dress(request: Request) -> Response:
         given = await body(request)

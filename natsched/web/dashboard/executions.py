@@ -90,6 +90,8 @@ def routes(renderer: Renderer) -> list[Route]:
 async def _attempts(site: Site, request: Request) -> Sequence[Record]:
     job, execution = request.path_params["job"], request.path_params["execution"]
     records = await site.client.executions(job, execution)
+    if not records:  # what falls due in a pause that lasts is not recorded yet
+        records = await site.client.executions(job, execution, missed=True)
     if not records:
         raise JobNotFound(f"There is no record of {execution} of {job}: did it not begin yet, or run long ago?")
     return records

@@ -13,6 +13,7 @@ from natsched.client.forms import job_document
 from natsched.client.views import JobView, view
 from natsched.core.executions import ExecutionStatus
 from natsched.core.jobs import Job
+from natsched.core.pauses import left_out_by_pause
 from natsched.web.dashboard.drawing import durations, timeline
 from natsched.web.dashboard.finding import Filter, Found, find
 from natsched.web.dashboard.rendering import Renderer, address, read
@@ -66,7 +67,8 @@ async def job_page(renderer: Renderer, request: Request) -> Response:
     client, now, job = renderer.site.client, renderer.site.clock.now(), request.path_params["job"]
     shown = await client.get_job(job)
     records = await client.executions(job, limit=_DRAWN)
-    missed = await client.executions(job, missed=True, limit=_LISTED)
+    paused = left_out_by_pause(shown.document, now)
+    left_out = [record for record in records if record.did_not_run]
     ran = [record for record in records if record.status is not ExecutionStatus.RUNNING]
     return renderer.page(
         request,
@@ -79,7 +81,7 @@ async def job_page(renderer: Renderer, request: Request) -> Response:
         running=[record for record in records if record.status is ExecutionStatus.RUNNING],
         recent=ran[:_LISTED],
         number=len(ran),
-        missed=[record for record in missed if record.did_not_run],
+        missed=[*([paused] if paused else []), *left_out][:_LISTED],
         timeline=timeline(records, now),
         durations=durations(records),
         said=_SAID.get(request.query_params.get("said", "")),

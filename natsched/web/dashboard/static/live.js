@@ -6,7 +6,7 @@
   const link = document.getElementById("live");
   const told = document.getElementById("told");
   const ahead = Date.parse(now) - Date.now(); // of the server's clock
-  const BEAT = 5000, SOON = 400, LEAST = 1500, QUIET = 4000;
+  const BEAT = 5000, SOON = 400, LEAST = 1500, QUIET = 4000, COST = 10;
 
   const units = [[86400, "d"], [3600, "h"], [60, "m"], [1, "s"]];
   function distance(at) {
@@ -69,11 +69,12 @@
     }
   }
 
-  let due = 0, last = 0, busy = false;
+  let due = 0, last = 0, took = 0, busy = false;
   async function refresh() {
     due = 0;
     if (busy || document.hidden) return;
     busy = true;
+    const began = Date.now();
     try {
       const answer = await fetch(place, { headers: { Accept: "text/html" }, cache: "no-store" });
       if (answer.redirected) return location.reload(); // the session has ended
@@ -92,10 +93,11 @@
     } finally {
       busy = false;
       last = Date.now();
+      took = last - began;
     }
   }
   function soon() {
-    if (!due) due = setTimeout(refresh, Math.max(SOON, last + LEAST - Date.now()));
+    if (!due) due = setTimeout(refresh, Math.max(SOON, last + Math.max(LEAST, COST * took) - Date.now()));
   }
 
   let spoke = 0;
