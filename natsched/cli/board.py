@@ -7,9 +7,9 @@ from datetime import datetime
 from statistics import quantiles
 from typing import Any, Final
 
-from natsched.cli.measures import span, time_of_day
 from natsched.cli.output import STYLES, Output, clean, console, dumps
 from natsched.client.forms import record_form
+from natsched.client.measures import span, time_of_day
 from natsched.clock import Clock
 from natsched.core.executions import FAILURES, ExecutionStatus, Record
 from natsched.daemon.events import Event, RunEnded, RunLeftOut, RunStarted

@@ -8,12 +8,12 @@ from typing import Final
 
 from natsched.cli.board import Board
 from natsched.cli.dev import DevOptions
-from natsched.cli.measures import span
 from natsched.cli.output import Output
 from natsched.cli.stopping import Stopping
 from natsched.cli.telling import LogObserver
 from natsched.client.bulk import BulkResult
 from natsched.client.client import Client
+from natsched.client.measures import span
 from natsched.config import Nats, Settings, load_jobs
 from natsched.config.connection import masked_url
 from natsched.daemon.building import build_replica

@@ -11,8 +11,9 @@ from natsched.cli.defining import instant_of
 from natsched.cli.flags import Where
 from natsched.cli.output import Output
 from natsched.cli.parameters import command
-from natsched.cli.showing import record_details, record_line, record_rows
+from natsched.cli.showing import record_line, record_rows
 from natsched.client.client import Client
+from natsched.client.details import record_details
 from natsched.client.forms import record_form
 from natsched.clock import SystemClock
 from natsched.config import parse_duration

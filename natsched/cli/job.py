@@ -13,9 +13,10 @@ from natsched.cli.defining import What, When, as_options, definition, duration_o
 from natsched.cli.flags import Where
 from natsched.cli.output import Output
 from natsched.cli.parameters import command
-from natsched.cli.showing import job_details, job_rows, next_run, outcome, upcoming_rows
+from natsched.cli.showing import job_rows, next_run, outcome, upcoming_rows
 from natsched.cli.waiting import limit_of, show_backfill, show_end, wait_for, wait_for_all
 from natsched.client.client import Client
+from natsched.client.details import job_details
 from natsched.client.forms import job_document, job_form, upcoming_form
 from natsched.client.handle import ExecutionHandle
 from natsched.client.views import JobPage, JobView
@@ -65,7 +66,7 @@ def show(where: Where, job: Id) -> None:
     if output.json:
         output.value({**job_form(view), "document": job_document(view)})
     else:
-        output.details(job_details(view))
+        output.details(job_details(view, SystemClock().now()))
 
 
 @command(app, "next")

@@ -10,10 +10,10 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from natsched.cli.measures import distance, instant, span, time_of_day
 from natsched.cli.output import STYLES, clean
-from natsched.cli.showing import why
 from natsched.cli.top import Picture, counts
+from natsched.client.details import why
+from natsched.client.measures import distance, instant, span, time_of_day
 from natsched.core.executions import Record
 
 _LATEST = 12

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import anyio
 
 from natsched.cli.defining import duration_of
-from natsched.cli.measures import instant, span
 from natsched.cli.output import Output
 from natsched.cli.showing import record_rows
 from natsched.client.forms import iso, record_form
 from natsched.client.handle import ExecutionHandle
+from natsched.client.measures import instant, span
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.errors import ExecutionFailed, InvalidJob
 

@@ -1,6 +1,9 @@
 """Errors as JSON: `{"error": {"code", "message", "field"}}`, each with its status of HTTP."""
 
+import dataclasses
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from starlette.exceptions import HTTPException
@@ -71,28 +74,45 @@ def answer(value: object, status: int = 200, headers: dict[str, str] | None = No
     return Response(body, status, {**_HEADERS, **(headers or {})}, "application/json")
 
 
-def failure(error: Exception) -> Response:
-    """Return what is answered for an error; one that nobody foresaw is told in the log alone."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What is said of an error to who asked, in whatever form."""
+
+    status: int
+    code: str
+    message: str
+    field: str = ""
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+
+def judge(error: Exception) -> Verdict:
+    """Return what is said of an error; one that nobody foresaw is told in the log alone."""
     if isinstance(error, Refused):
-        return _told(error.status, CODES[error.status], error.message, error.field, error.headers)
+        code = CODES[error.status]
+        return Verdict(
+            status=error.status, code=code, message=error.message, field=error.field, headers=error.headers
+        )
     if isinstance(error, HTTPException):
         code = CODES.get(error.status_code, "failed")
-        return _told(error.status_code, code, error.detail, "", dict(error.headers or {}))
+        return Verdict(status=error.status_code, code=code, message=error.detail, headers=dict(error.headers or {}))
     for kind, status, code in _KINDS:
         if isinstance(error, kind):
             again = {"Retry-After": "1"} if status == 503 else {}
-            return _told(status, code, _message(error), _field(error), again)
+            return Verdict(status=status, code=code, message=_message(error), field=_field(error), headers=again)
     log.error("a request failed", action="http_failed", exc_info=error)
-    return _told(500, "internal", "This is a fault of natsched: its log says more.")
+    return Verdict(status=500, code="internal", message="This is a fault of natsched: its log says more.")
+
+
+def failure(error: Exception) -> Response:
+    """Return an error as JSON."""
+    said = judge(error)
+    value = {"code": said.code, "message": said.message, "field": said.field or None}
+    return answer({"error": value}, said.status, dict(said.headers))
 
 
 async def handle(_: Request, error: Exception) -> Response:
     """Answer an error that a route raised."""
     return failure(error)
-
-
-def _told(status: int, code: str, message: str, field: str = "", headers: dict[str, str] | None = None) -> Response:
-    return answer({"error": {"code": code, "message": message, "field": field or None}}, status, headers)
 
 
 def _message(error: Exception) -> str:

@@ -9,10 +9,11 @@ from collections.abc import Collection
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from starlette.datastructures import Headers
 from starlette.requests import cookie_parser
+from starlette.responses import RedirectResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from natsched.clock import Clock
@@ -78,20 +79,34 @@ class Guard:
 
 
 class Gate:
-    """Lets a request through to the application if the guard does."""
+    """Lets a request through to the application if the guard does; a person who lacks the token is led to `door`."""
 
-    def __init__(self, app: ASGIApp, guard: Guard) -> None:
+    def __init__(self, app: ASGIApp, guard: Guard, door: str) -> None:
         self._app = app
         self._guard = guard
+        self._door = door
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            headers = Headers(scope=scope)
             try:
-                self._guard.check(scope["method"], scope["path"], Headers(scope=scope))
+                self._guard.check(scope["method"], scope["path"], headers)
             except Refused as refused:
-                await failure(refused)(scope, receive, send)
+                is_person = scope["method"] == "GET" and "text/html" in headers.get("accept", "")
+                led = RedirectResponse(self._way(scope), 303, {"Cache-Control": "no-store"})
+                await (led if refused.status == 401 and is_person else failure(refused))(scope, receive, send)
                 return
         await self._app(scope, receive, send)
+
+    def _way(self, scope: Scope) -> str:
+        query = f"?{scope['query_string'].decode('latin-1')}" if scope["query_string"] else ""
+        return f"{self._door}?{urlencode({'next': scope['path'] + query})}"
+
+
+def comes_from_here(headers: Headers) -> bool:
+    """Whether a browser says that a page of this very server asks: what says nothing is not believed."""
+    said = headers.get("sec-fetch-site") == "same-origin" or headers.get("origin") is not None
+    return said and not _is_foreign(headers)
 
 
 def _is_foreign(headers: Headers) -> bool:

@@ -10,6 +10,7 @@ from natsched.config import Settings
 from natsched.daemon.replica import Replica
 from natsched.web.app import build_app
 from natsched.web.feed import Feed
+from natsched.web.index import JobIndex
 from natsched.web.metrics import Metrics
 from natsched.web.server import Server
 from natsched.web.site import Site
@@ -25,12 +26,14 @@ async def served(
         yield None
         return
     feed = Feed(opened.backend.history, opened.clock)
+    index = JobIndex(opened.backend.jobs, opened.clock)
     site = Site(
         client=Client(opened.backend, operations(opened, settings), opened.clock),
         backend=opened.backend,
         clock=opened.clock,
         condition=replica.condition,
         feed=feed,
+        index=index,
         link=opened.link,
         http=settings.http,
         metrics=metrics,
@@ -38,6 +41,7 @@ async def served(
     server = Server(build_app(site), settings.http, opened.clock)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(feed.run, name="feed streams of events")
+        tasks.start_soon(index.run, name="index the jobs for the dashboard")
         await tasks.start(server.run, name="serve HTTP")
         yield server
         feed.close()

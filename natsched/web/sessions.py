@@ -30,14 +30,22 @@ def routes(guard: Guard) -> list[Route]:
             return failure(error)
         if not guard.knows(login.token):
             return failure(Refused(401, "this is not the token"))
-        response = Response(status_code=204)
-        secure = request.url.scheme == "https"
-        response.set_cookie(COOKIE, guard.session(), max_age=SESSION, httponly=True, samesite="strict", secure=secure)
-        return response
+        return let_in(request, Response(status_code=204), guard)
 
     async def end(_: Request) -> Response:
-        response = Response(status_code=204)
-        response.delete_cookie(COOKIE, httponly=True, samesite="strict")
-        return response
+        return let_go(Response(status_code=204))
 
     return [Route(PATH, begin, methods=["POST"]), Route(PATH, end, methods=["DELETE"])]
+
+
+def let_in(request: Request, response: Response, guard: Guard) -> Response:
+    """Begin a session with a response."""
+    secure = request.url.scheme == "https"
+    response.set_cookie(COOKIE, guard.session(), max_age=SESSION, httponly=True, samesite="strict", secure=secure)
+    return response
+
+
+def let_go(response: Response) -> Response:
+    """End the session with a response."""
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict")
+    return response

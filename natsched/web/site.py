@@ -9,6 +9,7 @@ from natsched.config.http import Http
 from natsched.daemon.condition import Condition
 from natsched.ports import Backend, Link
 from natsched.web.feed import Feed
+from natsched.web.index import JobIndex
 from natsched.web.metrics import Metrics
 
 
@@ -21,6 +22,7 @@ class Site:
     clock: Clock
     condition: Callable[[], Condition]
     feed: Feed
+    index: JobIndex
     link: Link | None = None
     http: Http = field(default_factory=Http)
     metrics: Metrics = field(default_factory=Metrics)

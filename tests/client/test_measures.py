@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from natsched.cli.measures import distance, instant, seconds_of, span, time_of_day
+from natsched.client.measures import distance, instant, seconds_of, span, time_of_day
 from tests.factories import NOON
 
 

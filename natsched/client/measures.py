@@ -30,6 +30,11 @@ def distance(value: datetime, now: datetime) -> str:
     return f"in {text}" if seconds > 0 else f"{text} ago"
 
 
+def when(value: datetime, now: datetime) -> str:
+    """Return an instant and how far away it is."""
+    return f"{instant(value)} ({distance(value, now)})"
+
+
 def span(seconds: float | None) -> str:
     """Return a duration or lag at the precision that its size deserves: `0.42 ms`, `12 ms`, `1.50 s`, `3m 20s`."""
     if seconds is None:
