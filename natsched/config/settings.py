@@ -89,10 +89,11 @@ Queues = Annotated[dict[Name, Queue], AfterValidator(_some)]
 
 
 class History(Section):
-    """How long the records of executions are kept."""
+    """How long the records of executions are kept, and how many bytes of what is logged in each run."""
 
     retention: Annotated[Duration, lasting("1s", "3650d", whole_seconds=True)] = timedelta(days=7)
     failures_retention: Annotated[Duration, lasting("1s", "3650d", whole_seconds=True)] = timedelta(days=30)
+    log_limit: Annotated[Count, Field(ge=0, le=256 * 1024)] = 64 * 1024
 
 
 class Shell(Section):

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from pydantic import JsonValue
 
-from natsched.core.executions import FAILED_FOR_GOOD, FAILURES, Cause, CheckIn, ExecutionStatus, Record
+from natsched.core.executions import FAILED_FOR_GOOD, FAILURES, Cause, CheckIn, ExecutionStatus, Logs, Record
 from natsched.core.jobs import MAX_REASON, ExecutionId, Job, Last, LeaseId, Manual, Retrying, Running, Status
 from natsched.core.planning import TICK, paused, replan, settle
 from natsched.core.schedules import Gap
@@ -29,6 +29,7 @@ class Outcome:
     result: JsonValue = None
     check_in: CheckIn | None = None
     hooks: Mapping[str, str] | None = None
+    logs: Logs | None = None
 
     def __post_init__(self) -> None:
         if self.hooks:
@@ -71,6 +72,7 @@ def record_of(job: Job, execution: ExecutionId, entry: Running, outcome: Outcome
         check_in=outcome.check_in,
         cause=entry.cause,
         hooks=outcome.hooks,
+        logs=outcome.logs,
     )
 
 

@@ -93,6 +93,11 @@ class Replica:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Run until told to stop; started when it takes deliveries."""
         parts = self._services
+        with parts.lines.listening():
+            await self._run(task_status)
+
+    async def _run(self, task_status: TaskStatus[None]) -> None:
+        parts = self._services
         await parts.timekeeper.start()
         async with anyio.create_task_group() as services:
             await services.start(parts.leaseholder.run, name="hold the lease")

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import anyio
 from pydantic import Field
 
-from natsched.client.forms import record_form
+from natsched.client.forms import record_form, whole_record_form
 from natsched.client.handle import ExecutionHandle
 from natsched.config.durations import Duration, lasting
 from natsched.config.fields import Section, Text
@@ -69,7 +69,7 @@ async def get_execution(asked: Asked) -> object:
     records = await asked.client.executions(job, execution)
     if not records:
         raise JobNotFound(f"There is no record of {execution} of {job}: did it never run, or long ago?")
-    return {"attempts": [record_form(record) for record in records]}
+    return {"attempts": [whole_record_form(record) for record in records]}
 
 
 async def cancel_execution(asked: Asked) -> object:
