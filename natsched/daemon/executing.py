@@ -14,6 +14,7 @@ from natsched.core.endings import Outcome
 from natsched.core.executions import Event, ExecutionStatus, advance
 from natsched.core.jobs import ExecutionId, Job, JobId, LeaseId, Running
 from natsched.core.retries import Failure, judged
+from natsched.core.schedules import Once
 from natsched.daemon.controlling import Notes, RunControl
 from natsched.daemon.events import Observer, RunStarted
 from natsched.daemon.leasing import Leaseholder
@@ -24,6 +25,7 @@ from natsched.targets.finding import Targets
 from natsched.targets.hooking import HookedRun
 from natsched.targets.lines import LineKeeper, Lines
 from natsched.targets.registry import Handler, is_async
+from natsched.traces import Attributes, Carrier, running
 
 StopReason: TypeAlias = Literal["shutdown", "lease lost", "cancelled"]
 
@@ -35,6 +37,22 @@ _EVENTS: Final = {
     ExecutionStatus.FAILED: Event.FAIL,
     ExecutionStatus.TIMED_OUT: Event.EXCEED_TIMEOUT,
 }
+
+
+def traced_from(job: Job, entry: Running) -> Carrier:
+    """Return the trace that an attempt goes on with: of its first attempt, or of who asked for this very run."""
+    if entry.trace or entry.manual or not isinstance(job.spec.schedule, Once):
+        return entry.trace
+    return job.status.trace
+
+
+def _attributes(context: Context) -> Attributes:
+    return {
+        "natsched.job": context.job_id,
+        "natsched.execution": context.execution_id,
+        "natsched.attempt": context.attempt,
+        "natsched.due": context.due.isoformat(),
+    }
 
 
 @dataclass(slots=True, eq=False)
@@ -173,11 +191,18 @@ class Executor:
         self._observe(
             RunStarted(job=job.id, execution=active.execution, attempt=entry.attempt, due=entry.due, lag=lag)
         )
-        with self._lines.open(context) as active.lines:
+        with (
+            running(
+                f"run {job.id}", partial(_attributes, context), traced_from(job, entry), job.status.trace
+            ) as span,
+            self._lines.open(context) as active.lines,
+        ):
             ended = await self._call_with_hooks(active, handler, context, allowed)
+            span.end(ended.status.value, ended.error)
         outcome = self._outcome(active, ended, started_at)
         if ended.status is ExecutionStatus.OK:
             return outcome
+        outcome = replace(outcome, trace=entry.trace if entry.attempt > 1 and entry.trace else span.carrier)
         return judged(job, active.execution, entry, outcome, ended.failure)
 
     def may_go_on(self, active: Active) -> bool:
