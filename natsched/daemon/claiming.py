@@ -75,12 +75,20 @@ class Claimer:
         return self._slots[queue].free > 0
 
     def places(self) -> Mapping[str, Places]:
-        """Return how the places of each queue are taken."""
-        queues = self._options.queues
+        """Return how the places of each queue are taken; a queue that is given up is there while it has runs."""
         return {
-            name: Places(number=queues[name], taken=queues[name] - slots.free, waiting=slots.waiting)
+            name: Places(number=slots.number, taken=slots.number - slots.free, waiting=slots.waiting)
             for name, slots in self._slots.items()
+            if name in self._options.queues or slots.free < slots.number
         }
+
+    def resize(self, queues: Mapping[str, int]) -> None:
+        """Have so many places for each queue; one that is not among them keeps its own for what is here of it."""
+        for name, number in queues.items():
+            if name in self._slots:
+                self._slots[name].resize(number)
+            else:
+                self._slots[name] = Slots(number, self._clock)
 
     def stop(self, reason: StopReason) -> None:
         """Cancel what is running."""
