@@ -51,6 +51,20 @@ def asking(name: str, attributes: Attributes) -> Generator[None, None, None]:
         yield
 
 
+@contextmanager
+def continued(headers: Carrier) -> Generator[None, None, None]:
+    """Do what was asked for by headers, as a part of the trace that they tell of, if they do."""
+    given = {name: value for name in _W3C.fields if (value := headers.get(name))}
+    if not given:
+        yield
+        return
+    token = contexts.attach(_W3C.extract(given))
+    try:
+        yield
+    finally:
+        contexts.detach(token)
+
+
 class RunSpan:
     """What a run says of itself in its span; `carrier` is for those who go on from it."""
 

@@ -11,6 +11,7 @@ from natsched.daemon.building import build_replica, options_of
 from natsched.daemon.replica import Replica
 from natsched.daemon.tuning import tune_memory
 from natsched.logs import get_logger
+from natsched.service.offering import offered
 from natsched.targets.plugins import Plugin
 from natsched.targets.registry import Registry
 from natsched.wiring import open_backend
@@ -48,14 +49,15 @@ async def run(
             observers = (LogObserver(opened.clock),)
             if not settings.http.enabled:
                 replica = build_replica(settings, opened, registry, observers)
-                await stopping.run(replica, lambda: ready(replica))
+                async with offered(settings, opened):
+                    await stopping.run(replica, lambda: ready(replica))
             else:
                 from natsched.web.metrics import Metrics  # loaded where it is served alone
                 from natsched.web.serving import served
 
                 metrics = Metrics()
                 replica = build_replica(settings, opened, registry, (*observers, metrics))
-                async with served(settings, opened, replica, metrics):
+                async with served(settings, opened, replica, metrics), offered(settings, opened):
                     await stopping.run(replica, lambda: ready(replica))
     if stopping.before_ready:
         log.info("stopped before it was ready", action="stopped")

@@ -109,6 +109,13 @@ class Targets(Section):
     shell: Shell = Shell()
 
 
+class Service(Section):
+    """The NATS service of a replica: whoever may publish below the prefix may do what a client can."""
+
+    enabled: bool = False
+    prefix: Name = "natsched"
+
+
 class Jobs(Section):
     """Files of jobs that a replica applies when it starts."""
 
@@ -152,6 +159,7 @@ class Settings(BaseSettings):
     targets: Targets = Targets()
     webhooks: Webhooks = Webhooks()
     http: Http = Http()
+    service: Service = Service()
     jobs: Jobs = Jobs()
     plugins: Plugins = Plugins()
     replica: Replica = Replica()

@@ -54,7 +54,7 @@ async def list_executions(asked: Asked) -> object:
     query: Listing = asked.query
     if query.since is not None and query.within is not None:
         raise InvalidJob("since says it too: leave one of the two out", field="within")
-    since = query.since if query.within is None else asked.site.clock.now() - query.within
+    since = query.since if query.within is None else asked.clock.now() - query.within
     records = await asked.client.executions(
         query.job, limit=query.limit, missed=query.missed, status=query.status, since=since
     )
