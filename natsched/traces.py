@@ -5,7 +5,7 @@ what is stored of whoever asks for a run, who may be long gone when the run begi
 """
 
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Final, TypeAlias
@@ -40,15 +40,12 @@ def carrier() -> Carrier:
     return {name: value for name, value in found.items() if len(value) <= _MOST}
 
 
-@contextmanager
-def asking(name: str, attributes: Attributes) -> Generator[None, None, None]:
+def asking(name: str, attributes: Attributes) -> AbstractContextManager[object]:
     """Ask the scheduler for something, in a span."""
     provider = trace.get_tracer_provider()
-    if isinstance(provider, ProxyTracerProvider | NoOpTracerProvider):
-        yield
-        return
-    with _tracer(provider).start_as_current_span(name, kind=SpanKind.PRODUCER, attributes=attributes):
-        yield
+    if _is_silent(provider):
+        return _NOTHING
+    return _tracer(provider).start_as_current_span(name, kind=SpanKind.PRODUCER, attributes=attributes)
 
 
 @contextmanager
@@ -80,29 +77,40 @@ class RunSpan:
                 self._span.set_status(StatusCode.ERROR, error)
 
 
-_SILENT: Final = RunSpan(trace.INVALID_SPAN, {})
+_NOTHING: Final = nullcontext(RunSpan(trace.INVALID_SPAN, {}))
+
+
+def running(
+    name: str, attributes: Callable[[], Attributes], parent: Carrier, link: Carrier
+) -> AbstractContextManager[RunSpan]:
+    """Run in a span that goes on from `parent`, or else begins a trace; `link` is what it has to do with besides."""
+    provider = trace.get_tracer_provider()
+    if not _is_silent(provider):
+        return _recorded(_tracer(provider), name, attributes(), parent, link)
+    return _passed_on(parent) if parent else _NOTHING
 
 
 @contextmanager
-def running(
-    name: str, attributes: Callable[[], Attributes], parent: Carrier, link: Carrier
+def _recorded(
+    tracer: Tracer, name: str, attributes: Attributes, parent: Carrier, link: Carrier
 ) -> Generator[RunSpan, None, None]:
-    """Run in a span that goes on from `parent`, or else begins a trace; `link` is what it has to do with besides."""
-    provider = trace.get_tracer_provider()
-    silent = isinstance(provider, ProxyTracerProvider | NoOpTracerProvider)
-    if silent and not parent:
-        yield _SILENT
-        return
+    linked = trace.get_current_span(_W3C.extract(link, contexts.Context())).get_span_context()
+    links = [Link(linked)] if linked.is_valid and link != parent else []
     before = _W3C.extract(parent, contexts.Context())
-    if silent:
-        span = trace.get_current_span(before)
-    else:
-        linked = trace.get_current_span(_W3C.extract(link, contexts.Context())).get_span_context()
-        links = [Link(linked)] if linked.is_valid and link != parent else []
-        tracer = _tracer(provider)
-        span = tracer.start_span(name, before, kind=SpanKind.CONSUMER, attributes=attributes(), links=links)
-    with trace.use_span(span, end_on_exit=not silent):
+    span = tracer.start_span(name, before, kind=SpanKind.CONSUMER, attributes=attributes, links=links)
+    with trace.use_span(span, end_on_exit=True):
         yield RunSpan(span, carrier())
+
+
+@contextmanager
+def _passed_on(parent: Carrier) -> Generator[RunSpan, None, None]:
+    span = trace.get_current_span(_W3C.extract(parent, contexts.Context()))
+    with trace.use_span(span):
+        yield RunSpan(span, carrier())
+
+
+def _is_silent(provider: TracerProvider) -> bool:
+    return isinstance(provider, ProxyTracerProvider | NoOpTracerProvider)
 
 
 @lru_cache(maxsize=1)
