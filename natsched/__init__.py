@@ -36,6 +36,7 @@ from natsched.errors import (
 from natsched.protocol.operations import Ensured
 from natsched.targets.context import Context
 from natsched.targets.hooks import HookEvent
+from natsched.targets.lines import keep_log_lines
 from natsched.targets.registry import Registry
 from natsched.targets.signals import Abort, Retry
 
@@ -84,4 +85,5 @@ __all__ = [
     "Unavailable",
     "connect",
     "embed",
+    "keep_log_lines",
 ]

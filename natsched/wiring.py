@@ -14,10 +14,11 @@ from natsched.jetstream.backend import JetStreamBackend
 from natsched.jetstream.connection import Connection, ConnectionOptions, connect
 from natsched.jetstream.identity import Identity, Tls
 from natsched.jetstream.naming import Names
+from natsched.jetstream.offering import MicroOffers
 from natsched.jetstream.provisioning import Limits, provision, provision_consumer
 from natsched.jetstream.topology import Topology
 from natsched.memory.backend import MemoryBackend
-from natsched.ports import Backend, Link
+from natsched.ports import Backend, Link, Offers
 from natsched.protocol.changing import Settings as OperationSettings
 from natsched.protocol.once import once
 from natsched.protocol.operations import Operations
@@ -30,6 +31,7 @@ class Opened:
     backend: Backend
     clock: SystemClock
     link: Link | None = None
+    offers: Offers | None = None
 
 
 @asynccontextmanager
@@ -50,7 +52,7 @@ async def open_backend(settings: Settings) -> AsyncGenerator[Opened, None]:
         )
         async with backend:
             await _provision(connection, topology, backend, settings, clock)
-            yield Opened(backend=backend, clock=clock, link=connection)
+            yield Opened(backend=backend, clock=clock, link=connection, offers=MicroOffers(connection))
 
 
 @asynccontextmanager

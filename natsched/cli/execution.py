@@ -1,6 +1,8 @@
 """`natsched execution`: the history of what ran, and of what did not."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from itertools import chain
 from typing import Annotated, Final
 
 import typer
@@ -11,13 +13,13 @@ from natsched.cli.defining import instant_of
 from natsched.cli.flags import Where
 from natsched.cli.output import Output
 from natsched.cli.parameters import command
-from natsched.cli.showing import record_line, record_rows
+from natsched.cli.showing import log_lines, record_line, record_rows
 from natsched.client.client import Client
 from natsched.client.details import record_details
-from natsched.client.forms import record_form
+from natsched.client.forms import record_form, whole_record_form
 from natsched.clock import SystemClock
 from natsched.config import parse_duration
-from natsched.core.executions import ExecutionStatus
+from natsched.core.executions import ExecutionStatus, Record
 from natsched.errors import InvalidJob, JobNotFound
 
 app: Final = typer.Typer(help="Look at what ran and what did not; control what runs.", no_args_is_help=True)
@@ -65,19 +67,46 @@ def show(
     ],
 ) -> None:
     """Show the attempts of one execution, the newest first."""
-    records = ask(where, lambda client: client.executions(job, execution))
-    if not records:
-        raise JobNotFound(
-            f"There is no record of {execution} of {job}: was it never run, or longer ago than history.retention?"
-        )
+    records = _attempts(where, job, execution)
     output = Output(json=where.json)
     if output.json:
-        output.value([record_form(record) for record in records])
+        output.value([whole_record_form(record) for record in records])
         return
     for number, record in enumerate(records):
         if number:
             output.line("")
         output.details(record_details(record))
+
+
+@command(app, "logs")
+def logs(
+    where: Where,
+    job: Annotated[str, typer.Argument(metavar="JOB", help="Its job.", show_default=False)],
+    execution: Annotated[str, typer.Argument(metavar="EXECUTION", help="Its id.", show_default=False)],
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", metavar="N", min=1, help="Only what this attempt logged.")
+    ] = None,
+) -> None:
+    """Show what was logged in the ended attempts of one execution, the oldest first."""
+    records = [record for record in reversed(_attempts(where, job, execution)) if attempt in (None, record.attempt)]
+    output = Output(json=where.json)
+    if output.json:
+        forms = [whole_record_form(record) for record in records]
+        output.value([{"attempt": form["attempt"], **(form["logs"] or {"lines": []})} for form in forms])
+    elif any(record.logs for record in records):
+        for line in chain.from_iterable(map(log_lines, records)):
+            output.line(line)
+    else:
+        output.note("Nothing was logged.")
+
+
+def _attempts(where: Where, job: str, execution: str) -> Sequence[Record]:
+    records = ask(where, lambda client: client.executions(job, execution))
+    if not records:
+        raise JobNotFound(
+            f"There is no record of {execution} of {job}: was it never run, or longer ago than history.retention?"
+        )
+    return records
 
 
 @command(app, "watch")

@@ -10,21 +10,31 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from natsched.config import Logs
+from natsched.targets.lines import LineKeeper
 
 _LEVELS: Final = logging.getLevelNamesMapping()
 
 
 def configure(logs: Logs) -> None:
     """Log as the settings say; an application that is imported later may change it."""
-    level = _LEVELS[logs.level.upper()]
+    level = level_of(logs)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(logs, on_terminal=sys.stderr.isatty()))
+    root = logging.getLogger()
+    keepers = [one for one in root.handlers if isinstance(one, LineKeeper)]
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    for keeper in keepers:  # of a replica that runs
+        root.addHandler(keeper)
     structlog.configure(  # for applications that log by structlog
         processors=[structlog.stdlib.filter_by_level, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
     )
+
+
+def level_of(logs: Logs) -> int:
+    """Return the level as `logging` counts."""
+    return _LEVELS[logs.level.upper()]
 
 
 def hush(*, debug: bool) -> None:

@@ -1,13 +1,16 @@
-"""Signals to a running replica: the first drains it, the second ends its runs, the third ends everything."""
+"""Signals to a running replica: the first drains it, the second ends its runs, the third ends everything.
+
+SIGHUP has it do something else, if it was told what.
+"""
 
 import signal
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from typing import Final, TypeVar
 
 import anyio
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
 from natsched.daemon.replica import Replica
 
@@ -20,7 +23,9 @@ _PATIENCE: Final = 2
 class Stopping:
     """What stops a process: signals, a time limit, or whoever calls `stop`."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, hears_hangup: bool = False) -> None:
+        self.on_hangup: Callable[[], Coroutine[None, None, None]] | None = None
+        self._signals = (*SIGNALS, signal.SIGHUP) if hears_hangup else SIGNALS
         self._scope = anyio.CancelScope()
         self._replica: Replica | None = None
         self._said = 0
@@ -56,18 +61,21 @@ class Stopping:
     @asynccontextmanager
     async def listening(self) -> AsyncGenerator[None, None]:
         """Listen to signals inside; cancelled where `stop` ends everything, then the handlers are as before."""
-        with _handlers_kept():
+        with _handlers_kept(self._signals):
             async with anyio.create_task_group() as tasks:
-                await tasks.start(self._listen, name="signals")
+                await tasks.start(self._listen, tasks, name="signals")
                 with self._scope:
                     yield
                 tasks.cancel_scope.cancel()
 
-    async def _listen(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-        with anyio.open_signal_receiver(*SIGNALS) as signals:
+    async def _listen(self, tasks: TaskGroup, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+        with anyio.open_signal_receiver(*self._signals) as signals:
             task_status.started()
-            async for _ in signals:
-                self.stop()
+            async for number in signals:
+                if number in SIGNALS:
+                    self.stop()
+                elif self.on_hangup is not None:
+                    tasks.start_soon(self.on_hangup, name="hangup")
 
 
 def run_loop(main: Callable[[], Awaitable[T]]) -> T:
@@ -76,8 +84,8 @@ def run_loop(main: Callable[[], Awaitable[T]]) -> T:
 
 
 @contextmanager
-def _handlers_kept() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+def _handlers_kept(signals: Iterable[signal.Signals]) -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in signals}
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from natsched.client.forms import iso
 from natsched.clock import Clock
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.daemon.events import (
@@ -12,6 +13,7 @@ from natsched.daemon.events import (
     NoticeDropped,
     Quarantined,
     Repaired,
+    RunClaimed,
     RunEnded,
     RunLeftOut,
     RunStarted,
@@ -56,12 +58,14 @@ class LogObserver:
 
     def __call__(self, event: Event) -> None:  # noqa: C901 - one case for each event
         match event:
-            case RunStarted() | RunEnded() | RunLeftOut() if not self._runs:
+            case RunClaimed() | RunStarted() | RunEnded() | RunLeftOut() if not self._runs:
                 pass
+            case RunClaimed() if event.died:
+                log.info("run taken over: its replica died", action="run_taken_over", **_about(event))
+            case RunClaimed():
+                log.debug("run claimed", action="run_claimed", **_about(event), start=event.start.isoformat())
             case RunStarted():
-                log.debug(
-                    "run started", action="run_started", job=event.job, execution=event.execution, lag=event.lag
-                )
+                log.debug("run started", action="run_started", **_about(event), lag=event.lag)
             case RunEnded(record=record):
                 _run_ended(record)
             case RunLeftOut(record=record):
@@ -107,9 +111,7 @@ class LogObserver:
 
 def _run_ended(record: Record) -> None:
     about = {
-        "job": record.job,
-        "execution": record.execution,
-        "attempt": record.attempt,
+        **_about(record),
         "status": record.status.value,
         "lag": record.lag,
         "duration": record.duration,
@@ -119,11 +121,28 @@ def _run_ended(record: Record) -> None:
             log.debug("run ended", action="run_ended", **about)
         case ExecutionStatus.INTERRUPTED:
             log.info("run interrupted: it goes on elsewhere", action="run_ended", **about)
+        case ExecutionStatus.CANCELLED:
+            log.info("run cancelled", action="run_ended", **about, **_why(record))
+        case ExecutionStatus.RETRYING:
+            again = iso(record.retry_at)
+            log.warning("run failed: it is tried again", action="run_ended", **about, **_why(record), retry_at=again)
         case _:
-            told = {"error": record.error, "reason": record.reason, "exception": record.traceback}
-            log.warning(
-                "run failed", action="run_ended", **about, **{name: text for name, text in told.items() if text}
-            )
+            log.warning("run failed", action="run_ended", **about, **_why(record))
+
+
+def _about(event: RunClaimed | RunStarted | Record) -> dict[str, object]:
+    """Return what each line on a run says: which one, and for which instant."""
+    return {
+        "job": event.job,
+        "execution": event.execution,
+        "attempt": event.attempt,
+        "due": event.due.isoformat(),
+    }
+
+
+def _why(record: Record) -> dict[str, str]:
+    told = {"error": record.error, "reason": record.reason, "exception": record.traceback}
+    return {name: text for name, text in told.items() if text}
 
 
 def _notice_dropped(event: NoticeDropped) -> None:
@@ -132,13 +151,15 @@ def _notice_dropped(event: NoticeDropped) -> None:
 
 
 def _left_out(record: Record) -> None:
+    if record.attempt and not record.did_not_run:  # decided for a replica that died running it
+        sentence, action = "a run ended with its replica", "run_buried"
+    else:
+        sentence, action = "runs did not happen" if record.number > 1 else "a run did not happen", "run_left_out"
     log.warning(
-        "runs did not happen" if record.number > 1 else "a run did not happen",
-        action="run_left_out",
-        job=record.job,
-        execution=record.execution,
+        sentence,
+        action=action,
+        **_about(record),
         status=record.status.value,
-        due=record.due.isoformat(),
         number=record.number,
         reason=record.reason,
     )

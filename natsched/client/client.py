@@ -29,6 +29,7 @@ from natsched.ports import Backend
 from natsched.protocol.applying import Applied, Applier
 from natsched.protocol.leases import Living, replicas
 from natsched.protocol.operations import Ensured, Operations
+from natsched.traces import asking
 
 _CHUNK: Final = 256
 _LONGEST_CURSOR: Final = 20
@@ -55,7 +56,8 @@ class Client:
         start. A change of the schedule or queue plans anew, any other keeps the planned run. Once it has
         returned, no run of the old definition is claimed any more.
         """
-        outcome, _ = await self._operations.ensure(id, self._operations.spec(schedule, options))
+        with asking("natsched.ensure_job", {"natsched.job": id}):
+            outcome, _ = await self._operations.ensure(id, self._operations.spec(schedule, options))
         return outcome
 
     async def submit_job(
@@ -71,8 +73,9 @@ class Client:
 
         With `unique_key` also raise it if any job was submitted under that key within the last `unique_for`.
         """
-        spec = self._operations.spec(schedule, options)
-        return self._view(await self._operations.submit(id, spec, unique_key, unique_for))
+        with asking("natsched.submit_job", {"natsched.job": id}):
+            spec = self._operations.spec(schedule, options)
+            return self._view(await self._operations.submit(id, spec, unique_key, unique_for))
 
     async def ensure_jobs(self, jobs: Iterable[Item], *, progress: Progress | None = None) -> BulkResult:
         """Ensure many jobs, with many requests under way.
@@ -80,7 +83,8 @@ class Client:
         Each is a mapping with the keywords of `ensure_job`, `{"id": ..., "schedule": ..., ...}`, or a job's
         document. `progress(done, total)` is called after each; `total` is None if it cannot be known.
         """
-        return await BulkEnsure(self._operations, jobs, progress).run()
+        with asking("natsched.ensure_jobs", {}):
+            return await BulkEnsure(self._operations, jobs, progress).run()
 
     async def plan_files(self, *files: Path | FileOfJobs, prune: bool = False, take_over: bool = False) -> Outline:
         """Lay out what files of jobs would create, change and, with `prune`, remove; nothing is written.
@@ -175,7 +179,8 @@ class Client:
         The payload, if any, stands in for the job's own. Under `overlap="skip"` the run waits for those
         before it.
         """
-        execution = await self._operations.executions.trigger(id, payload)
+        with asking("natsched.trigger_job", {"natsched.job": id}):
+            execution = await self._operations.executions.trigger(id, payload)
         return ExecutionHandle(self._backend, id, execution)
 
     async def backfill_job(

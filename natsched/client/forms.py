@@ -43,10 +43,15 @@ def job_document(view: JobView) -> dict[str, Any]:
 
 
 def record_form(record: Record) -> dict[str, Any]:
-    """Return a record as `execution list` and `execution show` give it; lag and duration are seconds."""
+    """Return a record as lists give it, without what was logged; lag and duration are seconds."""
     stored = json.loads(encode_record(record))
-    named = {field.name: stored.get(field.name) for field in fields(record)}
+    named = {field.name: stored.get(field.name) for field in fields(record) if field.name != "logs"}
     return {**named, "lag": record.lag, "duration": record.duration}
+
+
+def whole_record_form(record: Record) -> dict[str, Any]:
+    """Return a record as `execution show` gives it, with what was logged."""
+    return {**record_form(record), "logs": json.loads(encode_record(record)).get("logs")}
 
 
 def replica_form(one: Living) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def nearest_variable(name: str) -> str | None:
     keys = tuple(name[len(PREFIX) :].lower().split("__"))
     table = kind_at(keys[:-1])
     siblings = [(*keys[:-1], sibling) for sibling in table.model_fields] if _is_model(table) else []
-    known = [variable(path)[len(PREFIX) :] for path in [*all_keys(), *siblings]]
+    values = [path for path in siblings if not _is_model(kind_at(path))]  # a table is no variable
+    known = [variable(path)[len(PREFIX) :] for path in [*all_keys(), *values]]
     close = difflib.get_close_matches(name[len(PREFIX) :].upper(), known, 1, _NEAR)
     return PREFIX + close[0] if close else None
 

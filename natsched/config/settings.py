@@ -89,10 +89,11 @@ Queues = Annotated[dict[Name, Queue], AfterValidator(_some)]
 
 
 class History(Section):
-    """How long the records of executions are kept."""
+    """How long the records of executions are kept, and how many bytes of what is logged in each run."""
 
     retention: Annotated[Duration, lasting("1s", "3650d", whole_seconds=True)] = timedelta(days=7)
     failures_retention: Annotated[Duration, lasting("1s", "3650d", whole_seconds=True)] = timedelta(days=30)
+    log_limit: Annotated[Count, Field(ge=0, le=256 * 1024)] = 64 * 1024
 
 
 class Shell(Section):
@@ -106,6 +107,13 @@ class Targets(Section):
     """What a replica runs besides the handlers of its registry."""
 
     shell: Shell = Shell()
+
+
+class Service(Section):
+    """The NATS service of a replica: whoever may publish below the prefix may do what a client can."""
+
+    enabled: bool = False
+    prefix: Name = "natsched"
 
 
 class Jobs(Section):
@@ -151,6 +159,7 @@ class Settings(BaseSettings):
     targets: Targets = Targets()
     webhooks: Webhooks = Webhooks()
     http: Http = Http()
+    service: Service = Service()
     jobs: Jobs = Jobs()
     plugins: Plugins = Plugins()
     replica: Replica = Replica()

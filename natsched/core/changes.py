@@ -52,6 +52,11 @@ def create(job_id: JobId, uid: str, spec: Spec, now: datetime, *, late: bool = F
     return Job(id=job_id, uid=uid, spec=spec, status=status)
 
 
+def traced(job: Job, trace: Mapping[str, str]) -> Job:
+    """Note the trace of who wrote the spec, or that nobody said one."""
+    return replace(job, status=replace(job.status, trace=trace)) if trace or job.status.trace else job
+
+
 def update(job: Job, wanted: Spec, now: datetime) -> Change | None:
     """Change the spec. The plan stays unless schedule or queue differ."""
     if same_work(job.spec, wanted):
@@ -92,14 +97,21 @@ def resume(job: Job, now: datetime) -> Change | None:
     return _replanned(job, resumed, now)
 
 
-def trigger(job: Job, execution: ExecutionId, payload: JsonValue, now: datetime, cause: Cause | None = None) -> Job:
+def trigger(
+    job: Job,
+    execution: ExecutionId,
+    payload: JsonValue,
+    now: datetime,
+    cause: Cause | None = None,
+    trace: Mapping[str, str] | None = None,
+) -> Job:
     """Ask for a run by hand, or because another has ended; the plan is not touched."""
     if len(job.status.manual) >= MAX_MANUAL:
         raise TooManyEntries(
             f"{job.id} has {MAX_MANUAL} runs waiting that were asked for: let some start first",
             job=job.id,
         )
-    asked = Manual(at=now, payload=payload, cause=cause)
+    asked = Manual(at=now, payload=payload, cause=cause, trace=trace or {})
     manual: Mapping[ExecutionId, Manual] = {**job.status.manual, execution: asked}
     return replace(job, status=replace(job.status, manual=manual, completed=None))
 

@@ -223,6 +223,7 @@ def _moved(
         completed=status.completed,
         followers=status.followers,
         handovers=status.handovers,
+        trace=status.trace,
     )
     return settle(Job(id=job.id, uid=job.uid, spec=awake(job.spec), status=status), now), records
 
@@ -259,6 +260,7 @@ def _decide_manual(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
         payload=asked.payload,
         cause=asked.cause,
         deadline=deadline,
+        trace=asked.trace,
         once=job.spec.delivery == "at_most_once" or job.spec.scope == "all",
     )
     return _claim_waiting(job, left, execution, entry, asked.at, facts)
@@ -293,6 +295,7 @@ def _decide_retry(job: Job, execution: ExecutionId, again: Retrying, facts: Fact
         payload=again.payload,
         cause=again.cause,
         deadline=again.deadline,
+        trace=again.trace,
     )
     left = replace(job.status, retries=retries)
     if again.lease is None:

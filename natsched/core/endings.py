@@ -1,12 +1,12 @@
 """How executions end: the record that is kept and the document that follows from it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pydantic import JsonValue
 
-from natsched.core.executions import FAILED_FOR_GOOD, FAILURES, Cause, CheckIn, ExecutionStatus, Record
+from natsched.core.executions import FAILED_FOR_GOOD, FAILURES, Cause, CheckIn, ExecutionStatus, Logs, Record
 from natsched.core.jobs import MAX_REASON, ExecutionId, Job, Last, LeaseId, Manual, Retrying, Running, Status
 from natsched.core.planning import TICK, paused, replan, settle
 from natsched.core.schedules import Gap
@@ -14,7 +14,8 @@ from natsched.core.schedules import Gap
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one attempt went; the instants are by the server's clock. `retry_at` is when the next one starts, if any.
+    """How one attempt went; the instants are by the server's clock. `retry_at` is when the next one starts, if any;
+    `trace` what it goes on from.
 
     What a handler says of its failure may be any text: what UTF-8 cannot carry is escaped.
     """
@@ -29,6 +30,8 @@ class Outcome:
     result: JsonValue = None
     check_in: CheckIn | None = None
     hooks: Mapping[str, str] | None = None
+    logs: Logs | None = None
+    trace: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.hooks:
@@ -71,6 +74,7 @@ def record_of(job: Job, execution: ExecutionId, entry: Running, outcome: Outcome
         check_in=outcome.check_in,
         cause=entry.cause,
         hooks=outcome.hooks,
+        logs=outcome.logs,
     )
 
 
@@ -145,7 +149,7 @@ def finish(job: Job, execution: ExecutionId, outcome: Outcome) -> Job:
         error=outcome.error,
     )
     if outcome.retry_at is not None:
-        retries = {**job.status.retries, execution: _again(job, entry, outcome.retry_at)}
+        retries = {**job.status.retries, execution: _again(job, entry, outcome, outcome.retry_at)}
         return replace(job, status=replace(job.status, running=running, last=last, retries=retries))
     before = job.status
     status = Status(  # once for each run: `replace` takes half as long again
@@ -161,12 +165,13 @@ def finish(job: Job, execution: ExecutionId, outcome: Outcome) -> Job:
         completed=before.completed,
         followers=before.followers,
         handovers=_handovers(job, execution, entry, outcome) if before.followers else before.handovers,
+        trace=before.trace,
     )
     ended = Job(id=job.id, uid=job.uid, spec=job.spec, status=status)
     return settle(_paused_for_failures(ended, outcome), outcome.ended_at)
 
 
-def _again(job: Job, entry: Running, at: datetime) -> Retrying:
+def _again(job: Job, entry: Running, outcome: Outcome, at: datetime) -> Retrying:
     return Retrying(
         attempt=entry.attempt + 1,
         at=at,
@@ -176,6 +181,7 @@ def _again(job: Job, entry: Running, at: datetime) -> Retrying:
         lease=entry.lease if job.spec.scope == "all" else None,
         cause=entry.cause,
         deadline=entry.deadline,
+        trace=outcome.trace or entry.trace,
     )
 
 

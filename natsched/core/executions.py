@@ -8,7 +8,7 @@ Every transition is in `TRANSITIONS`; a pair that is not there is illegal.
 import math
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeAlias
@@ -162,6 +162,29 @@ class CheckIn:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What was logged in a run; `fields` is what was said besides the text."""
+
+    __pydantic_config__ = STORED
+
+    at: AwareDatetime
+    level: str
+    text: str
+    logger: str | None = None
+    fields: Annotated[Mapping[str, JsonValue], UNLESS_EMPTY] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Logs:
+    """The newest lines of a run, the oldest first; `cut` older ones were more than is kept."""
+
+    __pydantic_config__ = STORED
+
+    lines: tuple[Line, ...]
+    cut: Annotated[int, UNLESS_EMPTY] = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
     """What is kept of one attempt of one execution, or of a run that did not happen (attempt 0).
 
@@ -170,7 +193,7 @@ class Record:
     server's clock. `retry_at` is when the next attempt starts. `payload` is that of a run that was asked for by
     hand, where the run had one of its own. `result` is what the handler returned, or the target's answer; `check_in`
     what it said last while it ran; `cause` the end that it ran after. `hooks` are the errors of its hooks by their
-    names, which are not the run's own.
+    names, which are not the run's own; `logs` what was logged in it.
     """
 
     __pydantic_config__ = STORED
@@ -203,6 +226,7 @@ class Record:
     check_in: CheckIn | None = None
     cause: Cause | None = None
     hooks: Mapping[str, str] | None = None
+    logs: Logs | None = None
 
     @property
     def mark(self) -> str:

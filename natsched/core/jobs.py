@@ -149,7 +149,8 @@ class Running:
     sequence of the delivery that was claimed, `takeovers` counts the holders that died on it. By `deadline` it
     is ended, if there is one. One that was claimed to run `once` at most is taken over by nobody, whatever its job
     says by then. With `assigned` another replica made the claim for that lease. `cancel` is why it is
-    to end, `paused` whether it is to wait at its next checkpoint.
+    to end, `paused` whether it is to wait at its next checkpoint. `trace` is that of who asked for it, or of its
+    first attempt.
     """
 
     __pydantic_config__ = STORED
@@ -168,13 +169,14 @@ class Running:
     once: Annotated[bool, UNLESS_EMPTY] = False
     cancel: str | None = None
     paused: Annotated[bool, UNLESS_EMPTY] = False
+    trace: Annotated[Mapping[str, str], UNLESS_EMPTY] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manual:
     """A run that was asked for at `at`, by hand or by the end of another (`cause`), and is not yet claimed.
 
-    With `due` it is a run of that instant of the past: one of a backfill.
+    With `due` it is a run of that instant of the past: one of a backfill. `trace` is that of who asked.
     """
 
     __pydantic_config__ = STORED
@@ -183,13 +185,15 @@ class Manual:
     payload: Json = None
     due: AwareDatetime | None = None
     cause: Cause | None = None
+    trace: Annotated[Mapping[str, str], UNLESS_EMPTY] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrying:
     """An execution that failed and waits for its next attempt, which is `attempt`, until `at`.
 
-    With `lease` it is that replica's part of a job that every replica runs, and nobody else's.
+    With `lease` it is that replica's part of a job that every replica runs, and nobody else's. `trace` is that of
+    its first attempt.
     """
 
     __pydantic_config__ = STORED
@@ -202,6 +206,7 @@ class Retrying:
     deadline: AwareDatetime | None = None
     lease: LeaseId | None = None
     cause: Cause | None = None
+    trace: Annotated[Mapping[str, str], UNLESS_EMPTY] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,7 +229,7 @@ class Status:
     """What is. `runs` counts the scheduled runs that were claimed, `counts` the ends by status.
 
     `failures` counts the executions that failed for good since the last one that went well. `followers` are jobs that
-    run after this one, `handovers` the ends that are still to be told to them.
+    run after this one, `handovers` the ends that are still to be told to them. `trace` is that of who wrote the spec.
     """
 
     __pydantic_config__ = STORED
@@ -241,6 +246,7 @@ class Status:
     completed: str | None = None
     followers: Annotated[tuple[JobId, ...], UNLESS_EMPTY] = ()
     handovers: Annotated[Mapping[ExecutionId, Cause], UNLESS_EMPTY] = field(default_factory=dict)
+    trace: Annotated[Mapping[str, str], UNLESS_EMPTY] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

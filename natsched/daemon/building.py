@@ -30,6 +30,7 @@ def options_of(settings: Settings) -> ReplicaOptions:
         history_retention=settings.history.retention,
         failures_retention=settings.history.failures_retention,
         thread_limit=settings.replica.thread_limit,
+        log_limit=settings.history.log_limit,
         targets=TargetOptions(
             shell=settings.targets.shell.enabled,
             environment=settings.targets.shell.environment,

@@ -15,7 +15,7 @@ from natsched.core.takeovers import RUNNING_ELSEWHERE
 from natsched.daemon.agenda import Held
 from natsched.daemon.books import Books
 from natsched.daemon.condition import Places
-from natsched.daemon.events import HandedBack, LeaseLost, Observer, RunEnded, RunLeftOut
+from natsched.daemon.events import HandedBack, LeaseLost, Observer, RunClaimed, RunEnded, RunLeftOut
 from natsched.daemon.executing import Active, Executor, StopReason
 from natsched.daemon.keeping import Keeper
 from natsched.daemon.leasing import Leaseholder
@@ -75,12 +75,20 @@ class Claimer:
         return self._slots[queue].free > 0
 
     def places(self) -> Mapping[str, Places]:
-        """Return how the places of each queue are taken."""
-        queues = self._options.queues
+        """Return how the places of each queue are taken; a queue that is given up is there while it has runs."""
         return {
-            name: Places(number=queues[name], taken=queues[name] - slots.free, waiting=slots.waiting)
+            name: Places(number=slots.number, taken=slots.number - slots.free, waiting=slots.waiting)
             for name, slots in self._slots.items()
+            if name in self._options.queues or slots.free < slots.number
         }
+
+    def resize(self, queues: Mapping[str, int]) -> None:
+        """Have so many places for each queue; one that is not among them keeps its own for what is here of it."""
+        for name, number in queues.items():
+            if name in self._slots:
+                self._slots[name].resize(number)
+            else:
+                self._slots[name] = Slots(number, self._clock)
 
     def stop(self, reason: StopReason) -> None:
         """Cancel what is running."""
@@ -126,6 +134,7 @@ class Claimer:
                 return False
             former = stored.job.status.running.get(claim.execution) if isinstance(stored.job, Job) else None
             self._books.announce(claim.job, claim.execution, claim.running, claim.start, former)
+            self._tell_claim(claim.job, claim.execution, claim.running, claim.start, former)
             await self._run(held, claim, active, handler, *won)
             return True
         finally:
@@ -155,6 +164,7 @@ class Claimer:
             active.stop("cancelled", entry.cancel)
         start = start_of_running(job, entry)
         self._books.announce(job, execution, entry, start)
+        self._tell_claim(job, execution, entry, start)
         try:
             if slots is not None:
                 await slots.acquire(priority=job.spec.priority)
@@ -204,6 +214,20 @@ class Claimer:
         del self.active[active.execution]
         for follow in active.followers:
             follow()
+
+    def _tell_claim(
+        self, job: Job, execution: ExecutionId, entry: Running, start: datetime, former: Running | None = None
+    ) -> None:
+        self._observe(
+            RunClaimed(
+                job=job.id,
+                execution=execution,
+                attempt=entry.attempt,
+                due=entry.due,
+                start=start,
+                died=former is not None and former.lease is not None,
+            )
+        )
 
     def _tell_end(self, active: Active, record: Record) -> None:
         self._observe(RunEnded(record=record))

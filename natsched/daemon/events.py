@@ -9,6 +9,18 @@ from natsched.core.executions import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunClaimed:
+    """An attempt is this replica's, to start at `start`; with `died` in place of a replica that died running it."""
+
+    job: str
+    execution: str
+    attempt: int
+    due: datetime
+    start: datetime
+    died: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted:
     """A handler is about to be called; `lag` is seconds from the instant it was to start at."""
 
@@ -105,7 +117,8 @@ class ZonesDiffer:
 
 
 Event: TypeAlias = (
-    RunStarted
+    RunClaimed
+    | RunStarted
     | RunEnded
     | RunLeftOut
     | HintDropped

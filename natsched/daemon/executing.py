@@ -14,14 +14,18 @@ from natsched.core.endings import Outcome
 from natsched.core.executions import Event, ExecutionStatus, advance
 from natsched.core.jobs import ExecutionId, Job, JobId, LeaseId, Running
 from natsched.core.retries import Failure, judged
+from natsched.core.schedules import Once
 from natsched.daemon.controlling import Notes, RunControl
 from natsched.daemon.events import Observer, RunStarted
 from natsched.daemon.leasing import Leaseholder
+from natsched.daemon.options import ReplicaOptions
 from natsched.targets.calling import Caller, Ended
 from natsched.targets.context import Context
 from natsched.targets.finding import Targets
 from natsched.targets.hooking import HookedRun
+from natsched.targets.lines import LineKeeper, Lines
 from natsched.targets.registry import Handler, is_async
+from natsched.traces import Attributes, Carrier, running
 
 StopReason: TypeAlias = Literal["shutdown", "lease lost", "cancelled"]
 
@@ -33,6 +37,22 @@ _EVENTS: Final = {
     ExecutionStatus.FAILED: Event.FAIL,
     ExecutionStatus.TIMED_OUT: Event.EXCEED_TIMEOUT,
 }
+
+
+def traced_from(job: Job, entry: Running) -> Carrier:
+    """Return the trace that an attempt goes on with: of its first attempt, or of who asked for this very run."""
+    if entry.trace or entry.manual or not isinstance(job.spec.schedule, Once):
+        return entry.trace
+    return job.status.trace
+
+
+def _attributes(context: Context) -> Attributes:
+    return {
+        "natsched.job": context.job_id,
+        "natsched.execution": context.execution_id,
+        "natsched.attempt": context.attempt,
+        "natsched.due": context.due.isoformat(),
+    }
 
 
 @dataclass(slots=True, eq=False)
@@ -55,6 +75,7 @@ class Active:
     _asked: bool = False
     started_at: datetime | None = None
     hooks: HookedRun | None = None
+    lines: Lines | None = None
     followers: list[Callable[[], None]] = field(default_factory=list)
     """What to call when it is over, whatever its end."""
 
@@ -99,19 +120,20 @@ class Executor:
         clock: Clock,
         leaseholder: Leaseholder,
         notes: Notes,
+        lines: LineKeeper,
         observe: Observer,
         *,
-        replica: str,
-        threads: int,
+        options: ReplicaOptions,
         is_primary: Callable[[], bool],
     ) -> None:
         self._targets = targets
-        self._caller = Caller(threads=threads)
+        self._caller = Caller(threads=options.thread_limit)
         self._clock = clock
         self._leaseholder = leaseholder
         self._notes = notes
+        self._lines = lines
         self._observe = observe
-        self._replica = replica
+        self._replica = options.name
         self._is_primary = is_primary
 
     def handler_of(self, job: Job) -> Handler | None:
@@ -129,9 +151,13 @@ class Executor:
     ) -> Outcome | None:
         """Run and return the outcome; None if this replica may not go on with it."""
         outcome = await self._execute(active, handler, job, entry, start)
-        if outcome is None or active.hooks is None or not active.hooks.errors:
-            return outcome
-        return replace(outcome, hooks=active.hooks.errors)
+        if outcome is None:
+            return None
+        if active.hooks is not None and active.hooks.errors:
+            outcome = replace(outcome, hooks=active.hooks.errors)
+        if active.lines is not None and active.lines.some:
+            outcome = replace(outcome, logs=active.lines.kept())
+        return outcome
 
     async def _execute(
         self, active: Active, handler: Handler, job: Job, entry: Running, start: datetime
@@ -165,16 +191,18 @@ class Executor:
         self._observe(
             RunStarted(job=job.id, execution=active.execution, attempt=entry.attempt, due=entry.due, lag=lag)
         )
-        hooks = self._targets.hooks_of(job.id)
-        if hooks:
-            active.hooks = active.control.hooks = HookedRun(hooks, self._caller, context)
-            call = partial(self._call, active, handler, context, allowed)
-            ended = await active.hooks.run(call, lambda: active.why or active.stopped)
-        else:
-            ended = await self._call(active, handler, context, allowed)
+        with (
+            running(
+                f"run {job.id}", partial(_attributes, context), traced_from(job, entry), job.status.trace
+            ) as span,
+            self._lines.open(context) as active.lines,
+        ):
+            ended = await self._call_with_hooks(active, handler, context, allowed)
+            span.end(ended.status.value, ended.error)
         outcome = self._outcome(active, ended, started_at)
         if ended.status is ExecutionStatus.OK:
             return outcome
+        outcome = replace(outcome, trace=entry.trace if entry.attempt > 1 and entry.trace else span.carrier)
         return judged(job, active.execution, entry, outcome, ended.failure)
 
     def may_go_on(self, active: Active) -> bool:
@@ -184,6 +212,14 @@ class Executor:
     async def _wait(self, start: datetime) -> None:
         while (pause := (start - self._clock.now()).total_seconds()) > 0:
             await self._clock.sleep(pause)
+
+    async def _call_with_hooks(self, active: Active, handler: Handler, context: Context, allowed: Allowance) -> Ended:
+        hooks = self._targets.hooks_of(active.job)
+        if not hooks:
+            return await self._call(active, handler, context, allowed)
+        active.hooks = active.control.hooks = HookedRun(hooks, self._caller, context)
+        call = partial(self._call, active, handler, context, allowed)
+        return await active.hooks.run(call, lambda: active.why or active.stopped)
 
     async def _call(self, active: Active, handler: Handler, context: Context, allowed: Allowance) -> Ended:
         active.control.has_deadline = allowed.is_cut

@@ -45,9 +45,14 @@ class Keeper:
         return True
 
     async def changed(self) -> None:
-        """Wait until something had its answer."""
-        self._change = anyio.Event()
+        """Wait until something had its answer, or `stir` was called; any number may wait."""
+        if self._change.is_set():
+            self._change = anyio.Event()
         await self._change.wait()
+
+    def stir(self) -> None:
+        """Have those who wait for a change look again."""
+        self._change.set()
 
     async def run(self) -> None:
         """Report for ever."""

@@ -27,6 +27,7 @@ class ReplicaOptions:
     `queues`: how many executions of each queue run here at once. `prefetch`: how many hints of each queue are
     held here at once. `spill_after`: how long a due run waits for a free slot before another replica may
     have it. `reconciler_ttl`: that of the reconciler's lock. `sample_every`: how often the server's time is asked.
+    `log_limit`: how many bytes of what is logged in a run its record keeps.
     `files`: jobs that it applies when it starts, with `prune` also by removing what is no more in them.
     """
 
@@ -46,6 +47,7 @@ class ReplicaOptions:
     history_retention: timedelta = timedelta(days=7)
     failures_retention: timedelta = timedelta(days=30)
     thread_limit: int = 40
+    log_limit: int = 64 * 1024
     targets: TargetOptions = field(default_factory=TargetOptions)
     webhooks: WebhookOptions = field(default_factory=WebhookOptions)
     files: Sequence[FileOfJobs] = ()

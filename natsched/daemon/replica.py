@@ -5,14 +5,16 @@ deliveries, hand back what is held, let runs end for as long as the grace allows
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
 import anyio
-from anyio.abc import TaskStatus
+from anyio.abc import TaskGroup, TaskStatus
 
 from natsched.clock import ServerClock
+from natsched.config import FileOfJobs
 from natsched.daemon.agenda import Held
 from natsched.daemon.condition import Condition
 from natsched.daemon.events import Event, HintDropped, Observer
@@ -52,13 +54,15 @@ class Replica:
     ) -> None:
         self._backend = backend
         self._clock = clock
-        self._options = options
+        self._options = options = replace(options, queues=dict(options.queues))
         self._registry = registry
         self._operations = operations
         self._observers = observers
         self._stopping = anyio.Event()
         self._at_once = anyio.Event()
         self._serving = False
+        self._intakes: TaskGroup | None = None
+        self._pulls: dict[str, anyio.CancelScope] = {}
         self._services = Services(
             backend,
             clock,
@@ -75,6 +79,24 @@ class Replica:
         if self._stopping.is_set():
             self._at_once.set()
         self._stopping.set()
+
+    def serve(self, queues: Mapping[str, int]) -> None:
+        """Work on these queues from now on, so many runs of each at once; what is here of others goes on."""
+        mine = self._options.queues
+        assert isinstance(mine, dict), "a copy of its own, which all its services look at"
+        mine.clear()
+        mine.update(queues)
+        self._services.claimer.resize(queues)
+        for queue in self._pulls.keys() - queues.keys():
+            self._pulls.pop(queue).cancel()
+        if self._intakes is not None and not self._stopping.is_set():
+            for queue in queues.keys() - self._pulls.keys():
+                self._begin_to_pull(self._intakes, queue)
+        self._services.keeper.stir()
+
+    async def apply(self, files: Sequence[FileOfJobs], *, prune: bool) -> None:
+        """Apply files of jobs."""
+        await apply_files(Applier(self._backend, self._operations), files, prune=prune)
 
     def condition(self) -> Condition:
         """Tell how it is now."""
@@ -96,19 +118,24 @@ class Replica:
     async def run(self, *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
         """Run until told to stop; started when it takes deliveries."""
         parts = self._services
+        with parts.lines.listening():
+            await self._run(task_status)
+
+    async def _run(self, task_status: TaskStatus[None]) -> None:
+        parts = self._services
         await parts.timekeeper.start()
         async with anyio.create_task_group() as services:
             await services.start(parts.leaseholder.run, name="hold the lease")
             for name, service in parts.lasting():
                 services.start_soon(self._supervise, name, service)
             await self._ensure_declared()
-            applier = Applier(self._backend, self._operations)
-            await apply_files(applier, self._options.files, prune=self._options.prune)
+            await self.apply(self._options.files, prune=self._options.prune)
             async with asyncio.TaskGroup() as runs:
                 services.start_soon(self._supervise, "listen", lambda: parts.listener.run(runs))
                 async with anyio.create_task_group() as intakes:
+                    self._intakes = intakes
                     for queue in self._options.queues:
-                        intakes.start_soon(self._supervise, f"take in {queue}", lambda q=queue: self._pull(q))
+                        self._begin_to_pull(intakes, queue)
                     intakes.start_soon(self._supervise, "dispatch", lambda: parts.dispatcher.run(runs))
                     intakes.start_soon(self._supervise, "reconcile", parts.reconciler.run)
                     self._serving = True
@@ -137,6 +164,15 @@ class Replica:
             spec = self._operations.spec(declared.schedule, declared.options)
             outcome, _ = await self._operations.ensure(declared.id, spec)
             log.info("declared job", action="job_declared", job=declared.id, outcome=outcome)
+
+    def _begin_to_pull(self, intakes: TaskGroup, queue: str) -> None:
+        scope = self._pulls[queue] = anyio.CancelScope()
+
+        async def pull() -> None:
+            with scope:
+                await self._supervise(f"take in {queue}", lambda: self._pull(queue))
+
+        intakes.start_soon(pull)
 
     async def _pull(self, queue: str) -> None:
         async with self._backend.intake(queue) as intake, anyio.create_task_group() as tasks:

@@ -23,6 +23,7 @@ from natsched.daemon.webhooks import Courier, Poster
 from natsched.ports import Backend
 from natsched.protocol.chaining import Chains
 from natsched.targets.finding import Targets
+from natsched.targets.lines import LineKeeper
 from natsched.targets.registry import Registry
 
 
@@ -55,14 +56,15 @@ class Services:
         self.reconciler = Reconciler(backend, clock, options, lease, chains, observe)
         self.targets = Targets(registry, options.targets, backend.messages)
         self.notes = Notes(backend.locks, clock)
+        self.lines = LineKeeper(clock.now, limit=options.log_limit)
         executor = Executor(
             self.targets,
             clock,
             lease,
             self.notes,
+            self.lines,
             observe,
-            replica=options.name,
-            threads=options.thread_limit,
+            options=options,
             is_primary=lambda: self.reconciler.is_primary,
         )
         self.books = books = Books(backend, clock, options)

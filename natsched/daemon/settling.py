@@ -11,9 +11,12 @@ from natsched.core.planning import plan_hint
 from natsched.daemon.books import Books
 from natsched.daemon.events import Observer, RunLeftOut
 from natsched.errors import Conflict
+from natsched.logs import get_logger
 from natsched.ports import Locks
 from natsched.protocol.chaining import Chains
 from natsched.protocol.telling import tell_if_possible
+
+log = get_logger(__name__)
 
 
 class Settler:
@@ -30,6 +33,15 @@ class Settler:
         """Write what became of a plan or an execution that does not run here."""
         if settle.finished is not None:
             await self._books.tell(settle.job, settle.finished)
+            log.info(
+                "run finished from its record: its replica died before it could",
+                action="run_finished",
+                job=settle.job.id,
+                execution=settle.finished.execution,
+                attempt=settle.finished.attempt,
+                due=settle.finished.due.isoformat(),
+                status=settle.finished.status.value,
+            )
         after = None if settle.finished is None else settle.finished.attempt
         await self._books.keep(settle.job, *settle.records, after=after)
         try:

@@ -13,10 +13,15 @@ class Slots:
     """A queue's places for running executions; those who wait get them by priority, equal ones in order."""
 
     def __init__(self, number: int, clock: Clock) -> None:
+        self._number = number
         self._free = number
         self._clock = clock
         self._waiting: list[tuple[int, int, anyio.Event]] = []
         self._numbers = 0
+
+    @property
+    def number(self) -> int:
+        return self._number
 
     @property
     def free(self) -> int:
@@ -27,9 +32,15 @@ class Slots:
         """How many wait for a place."""
         return len(self._waiting)
 
+    def resize(self, number: int) -> None:
+        """Have so many places from now on; whoever has one that is no more keeps it to the end."""
+        self._free += number - self._number
+        self._number = number
+        self._hand_out()
+
     def take(self) -> bool:
         """Take a place if one is free now."""
-        if self._free == 0 or self._waiting:
+        if self._free <= 0 or self._waiting:
             return False
         self._free -= 1
         return True
@@ -57,7 +68,10 @@ class Slots:
 
     def release(self) -> None:
         """Give a place back, to the next that waits if there is one."""
-        if self._waiting:
+        self._free += 1
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        while self._waiting and self._free > 0:
+            self._free -= 1
             heapq.heappop(self._waiting)[-1].set()
-        else:
-            self._free += 1

@@ -14,6 +14,7 @@ from natsched.protocol.backfilling import Backfiller
 from natsched.protocol.changing import Changer
 from natsched.protocol.reading import existing, is_known
 from natsched.protocol.telling import tell
+from natsched.traces import carrier
 
 
 class ExecutionOperations:
@@ -42,7 +43,8 @@ class ExecutionOperations:
                     if execution in job.status.manual:
                         await self._hinter.hint(manual_hint(job, execution, stored.revision))
                     return execution
-                asked, is_asked = changes.trigger(job, execution, payload, self._clock.now()), True
+                asked = changes.trigger(job, execution, payload, self._clock.now(), trace=carrier())
+                is_asked = True
                 try:
                     revision = await self._changer.write(asked, expected=stored.revision)
                 except Conflict:

@@ -1,6 +1,7 @@
 """What can be done to jobs: create, ensure, remove, pause, resume."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final, TypeAlias
@@ -19,6 +20,7 @@ from natsched.protocol.executions import ExecutionOperations
 from natsched.protocol.reading import existing, readable
 from natsched.protocol.restoring import Restorer
 from natsched.protocol.uniqueness import unique
+from natsched.traces import carrier
 
 Check: TypeAlias = Callable[[Job | None], None]
 
@@ -112,7 +114,7 @@ class Operations:
     async def _create(self, stored: Stored, spec: Spec, *, late: bool) -> Job:
         now = self._clock.now()
         uid = ids.ulid(now, self._random())
-        job = changes.create(stored.id, uid, spec, now, late=late)
+        job = changes.traced(changes.create(stored.id, uid, spec, now, late=late), carrier())
         revision = await self._changer.write(job, expected=stored.revision)
         await self._changer.hint(job, revision)
         return job
@@ -123,6 +125,7 @@ class Operations:
         if change is None:
             await self._look_after(job, stored.revision)
             return Ensured.UNCHANGED, job
+        change = replace(change, job=changes.traced(change.job, carrier()))
         await self._changer.apply(stored, change)
         return Ensured.UPDATED, change.job
 

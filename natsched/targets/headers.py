@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 
 from natsched.targets.context import Context
-from natsched.targets.tracing import TRACEPARENT, traceparent
+from natsched.targets.tracing import trace_headers
 
 
 def told(context: Context) -> dict[str, str]:
@@ -16,7 +16,7 @@ def told(context: Context) -> dict[str, str]:
         "Natsched-Execution": context.execution_id,
         "Natsched-Attempt": str(context.attempt),
         "Natsched-Due": context.due.isoformat(),
-        TRACEPARENT: traceparent(context),
+        **trace_headers(context),
     }
 
 

@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from natsched.core.targets import REFERENCE, SECRETS, Http
 from natsched.targets.context import Context
+from natsched.targets.headers import joined, told
 from natsched.targets.registry import Handler
 from natsched.targets.signals import Abort, TargetFailed
 
@@ -50,14 +51,8 @@ class HttpCaller:
         raises where there is no answer.
         """
         url = with_secrets(target.url)
-        headers = {
-            "Idempotency-Key": context.execution_id,
-            "Natsched-Job": context.job_id,
-            "Natsched-Execution": context.execution_id,
-            "Natsched-Attempt": str(context.attempt),
-            "Natsched-Due": context.due.isoformat(),
-            **{name: with_secrets(value) for name, value in target.headers.items()},
-        }
+        own = {name: with_secrets(value) for name, value in target.headers.items()}
+        headers = joined({"Idempotency-Key": context.execution_id, **told(context)}, own)
         body = target.body if target.body is not None else context.payload
         content = None
         if body is not None and target.method not in {"GET", "HEAD"}:

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 import anyio
 from pydantic import Field
 
-from natsched.client.forms import record_form
+from natsched.client.forms import record_form, whole_record_form
 from natsched.client.handle import ExecutionHandle
 from natsched.config.durations import Duration, lasting
 from natsched.config.fields import Section, Text
@@ -54,7 +54,7 @@ async def list_executions(asked: Asked) -> object:
     query: Listing = asked.query
     if query.since is not None and query.within is not None:
         raise InvalidJob("since says it too: leave one of the two out", field="within")
-    since = query.since if query.within is None else asked.site.clock.now() - query.within
+    since = query.since if query.within is None else asked.clock.now() - query.within
     records = await asked.client.executions(
         query.job, limit=query.limit, missed=query.missed, status=query.status, since=since
     )
@@ -69,7 +69,7 @@ async def get_execution(asked: Asked) -> object:
     records = await asked.client.executions(job, execution)
     if not records:
         raise JobNotFound(f"There is no record of {execution} of {job}: did it never run, or long ago?")
-    return {"attempts": [record_form(record) for record in records]}
+    return {"attempts": [whole_record_form(record) for record in records]}
 
 
 async def cancel_execution(asked: Asked) -> object:

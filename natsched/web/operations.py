@@ -12,10 +12,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from natsched.client.client import Client
+from natsched.clock import Clock
 from natsched.config.fields import Section
 from natsched.config.problems import failure as invalid
 from natsched.config.problems import invalid_values
 from natsched.config.sources import Origins
+from natsched.traces import continued
 from natsched.web.failing import Refused, answer, failure
 from natsched.web.site import Site
 
@@ -26,16 +28,13 @@ S = TypeVar("S", bound=Section)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A request, read: the site it came to, the parts of the path, the query and the body as their forms say."""
+    """A request, read: whom it asks, the parts of the path, the query and the body as their forms say."""
 
-    site: Site
+    client: Client
+    clock: Clock
     path: Mapping[str, str]
     query: Any = None
     body: Any = None
-
-    @property
-    def client(self) -> Client:
-        return self.site.client
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,15 +58,22 @@ class Operation:
     limit: float = 15.0
     fails: tuple[int, ...] = ()
 
+    @property
+    def of_path(self) -> tuple[str, ...]:
+        """The names of the parts of the path that a request gives."""
+        return tuple(part[1:-1] for part in self.path.split("/") if part.startswith("{"))
+
     def route(self, site: Site) -> Route:
         """Return the route that does it."""
 
         async def respond(request: Request) -> Response:
             try:
                 query = None if self.query is None else read_query(self.query, request)
-                with anyio.fail_after(self.limit):
+                with continued(request.headers), anyio.fail_after(self.limit):
                     body = await self._body(request)
-                    asked = Asked(site=site, path=request.path_params, query=query, body=body)
+                    asked = Asked(
+                        client=site.client, clock=site.clock, path=request.path_params, query=query, body=body
+                    )
                     return answer(await self.do(asked), self.status)
             except Exception as error:  # noqa: BLE001 - answered, and what is a fault is logged
                 return failure(error)
@@ -90,15 +96,16 @@ def read_query(form: type[S], request: Request) -> S:
             values[name] = [part for text in given for part in text.split(",") if part]
         else:
             values[name] = given[-1]
-    return _checked(form, values)
+    return checked(form, values)
 
 
 async def read_body(form: type[S], request: Request) -> S:
     """Return the body as the form says; none at all is an empty one."""
-    return _checked(form, await _read_json(request, optional=True))
+    return checked(form, await _read_json(request, optional=True))
 
 
-def _checked(form: type[S], values: Mapping[str, Any]) -> S:
+def checked(form: type[S], values: Mapping[str, Any]) -> S:
+    """Return the values as the form says, or raise with all that is wrong."""
     try:
         return form.model_validate(values)
     except ValidationError as error:

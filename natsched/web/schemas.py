@@ -72,10 +72,13 @@ def _of_jobs(known: Mapping[str, Any]) -> dict[str, Any]:
 def _of_executions(known: Mapping[str, Any]) -> dict[str, Any]:
     seconds = _nullable({"type": "number"})
     record = {name: _nullable(schema) for name, schema in known["StoredRecord"]["properties"].items()}
+    logs = record.pop("logs")
+    record |= {"lag": seconds, "duration": seconds}
     return {
-        "Record": _object(**record, lag=seconds, duration=seconds),
+        "Record": _object(**record),
+        "WholeRecord": _object(**record, logs=logs),
         "Executions": _object(executions=_list(_ref("Record"))),
-        "Attempts": _object(attempts=_list(_ref("Record"))),
+        "Attempts": _object(attempts=_list(_ref("WholeRecord"))),
         "ExecutionId": _object(job=_TEXT, execution=_TEXT),
         "Retried": _object(retried=_list(_ref("ExecutionId"))),
         "Backfilled": _object(

@@ -18,6 +18,7 @@ _VERBS = [
     ["execution", "resume"], ["config", "check"], ["config", "show"], ["config", "reference"], ["schema", "job"],
     ["schema", "record"], ["doctor"], ["top"], ["version"], ["job"], [], ["schema", "jobs"], ["apply"], ["export"],
     ["import", "crontab"], ["plugins"], ["backup"], ["restore"],
+    ["execution", "logs"],
 ]  # fmt: skip
 _FLAGS = [
     "--json", "--debug", "--config", "--server", "--set", "--limit", "--all", "--yes", "--until", "--payload",
@@ -28,6 +29,7 @@ _FLAGS = [
     "--concurrency-key", "--scope", "--primary-only", "--priority", "--after", "--on", "--unique-key", "--unique-for",
     "--from", "--to", "--dry-run", "--deadline", "--catch-up-window", "--monitoring", "--once", "--help", "--",
     "--prune", "--take-over", "--detailed-exitcode", "--output", "--system", "--overwrite", "--prefix", "--owner",
+    "--attempt",
 ]  # fmt: skip
 _VALUES = [
     "a.b", "10s", "100ms", "@daily", "0 3 * * *", "H H * * *", "2026-12-01T08:00:00Z", "UTC", "allow", "3", "-1", "0",

@@ -6,8 +6,9 @@ from typing import Any
 
 import anyio
 import pytest
+from pydantic import JsonValue
 
-from natsched.core.executions import Cause, ExecutionStatus, Record
+from natsched.core.executions import Cause, ExecutionStatus, Line, Logs, Record
 from natsched.memory import MemoryBackend
 from tests.cli.running import Cli
 from tests.factories import NOON, make_record
@@ -82,6 +83,23 @@ def test_show_tells_by_whom_it_was_asked_for_and_what_its_hooks_met(cli: Cli, st
     linked = cli.ok("execution", "show", "billing.daily", "UID-5").out
     assert "by hand" not in linked
     assert "runs after  billing.first UID-0, ok" in linked
+
+
+def test_logs_shows_what_each_attempt_logged(cli: Cli, stored: MemoryBackend) -> None:
+    said: dict[str, JsonValue] = {"tries": 2, "exception": "Traceback:\n  line"}
+    first = Logs(lines=(Line(at=NOON, level="info", text="begins"),), cut=1234)
+    second = Logs(lines=(Line(at=NOON, level="error", text="again", logger="app", fields=said),))
+    _keep(stored, _record(4, ExecutionStatus.RETRYING, logs=first), _record(4, attempt=2, logs=second))
+    which = ("execution", "logs", "billing.daily", "UID-4")
+    lines = cli.ok(*which).out.splitlines()
+    assert [line.split()[0] for line in lines[:4:3]] == ["attempt", "attempt"]
+    assert lines[1:3] == ["  (1,234 older lines were more than is kept)", "  2026-01-01 12:00:00Z  info      begins"]
+    assert lines[4:] == ["  2026-01-01 12:00:00Z  error     again tries=2", "    Traceback:", "      line"]
+    assert [one["attempt"] for one in cli.json(*which)] == [1, 2]
+    (only,) = cli.json(*which, "--attempt", "2")
+    assert (only["lines"][0]["text"], only["lines"][0]["fields"]["tries"]) == ("again", 2)
+    assert cli.json("execution", "logs", "billing.daily", "UID-1") == [{"attempt": 1, "lines": []}]
+    assert "logs" not in cli.json("execution", "list")[0]
 
 
 def test_an_execution_without_a_record_ends_in_4(cli: Cli) -> None:

@@ -10,10 +10,23 @@ from natsched.cli.logs import formatter
 from natsched.cli.telling import LogObserver, Seldom
 from natsched.config import Logs
 from natsched.core.executions import ExecutionStatus
-from natsched.daemon.events import Event, HandedBack, LeaseLost, Quarantined, Repaired, RunEnded, RunLeftOut, Swept
+from natsched.daemon.events import (
+    Event,
+    HandedBack,
+    HintDropped,
+    LeaseLost,
+    NoticeDropped,
+    Quarantined,
+    Repaired,
+    RunClaimed,
+    RunEnded,
+    RunLeftOut,
+    RunStarted,
+    Swept,
+)
 from natsched.logs import get_logger
 from tests.cli.hands import HandClock
-from tests.factories import make_record
+from tests.factories import NOON, make_record
 
 STATUS = ExecutionStatus
 
@@ -31,14 +44,56 @@ def _said(caplog: pytest.LogCaptureFixture, *events: Event, observer: LogObserve
     return [(record.levelname, record.__dict__["fields"]["action"]) for record in caplog.records]
 
 
+def _claimed(*, died: bool) -> Event:
+    return RunClaimed(job="a", execution="A-1", attempt=2, due=NOON, start=NOON, died=died)
+
+
+def _ended(status: ExecutionStatus) -> Event:
+    return RunEnded(record=make_record(status=status, started_at=NOON, ended_at=NOON, retry_at=NOON))
+
+
+def _left_out(status: ExecutionStatus, attempt: int = 0) -> Event:
+    return RunLeftOut(record=make_record(status=status, attempt=attempt, started_at=NOON if attempt else None))
+
+
+@pytest.mark.parametrize(
+    ("event", "level", "action"),
+    [
+        (_claimed(died=False), "DEBUG", "run_claimed"),
+        (_claimed(died=True), "INFO", "run_taken_over"),
+        (RunStarted(job="a", execution="A-1", attempt=1, due=NOON, lag=0.001), "DEBUG", "run_started"),
+        (_ended(STATUS.OK), "DEBUG", "run_ended"),
+        (_ended(STATUS.INTERRUPTED), "INFO", "run_ended"),
+        (_ended(STATUS.CANCELLED), "INFO", "run_ended"),
+        (_ended(STATUS.RETRYING), "WARNING", "run_ended"),
+        (_ended(STATUS.FAILED), "WARNING", "run_ended"),
+        (_ended(STATUS.TIMED_OUT), "WARNING", "run_ended"),
+        (_ended(STATUS.DEAD), "WARNING", "run_ended"),
+        (_left_out(STATUS.SKIPPED), "WARNING", "run_left_out"),
+        (_left_out(STATUS.COALESCED), "WARNING", "run_left_out"),
+        (_left_out(STATUS.MISSED), "WARNING", "run_left_out"),
+        (_left_out(STATUS.SUPERSEDED), "WARNING", "run_left_out"),
+        (_left_out(STATUS.EXPIRED), "WARNING", "run_left_out"),
+        (_left_out(STATUS.PAUSED), "WARNING", "run_left_out"),
+        (_left_out(STATUS.CANCELLED), "WARNING", "run_left_out"),
+        (_left_out(STATUS.CANCELLED, attempt=1), "WARNING", "run_buried"),
+        (_left_out(STATUS.LOST, attempt=1), "WARNING", "run_buried"),
+        (_left_out(STATUS.DEAD, attempt=4), "WARNING", "run_buried"),
+    ],
+)
+def test_each_change_of_an_execution_is_told_with_job_execution_and_due(
+    caplog: pytest.LogCaptureFixture, clock: HandClock, event: Event, level: str, action: str
+) -> None:
+    assert _said(caplog, event, observer=LogObserver(clock)) == [(level, action)]
+    fields = caplog.records[0].__dict__["fields"]
+    assert fields["job"]
+    assert fields["execution"]
+    assert fields["due"] == NOON.isoformat()
+
+
 @pytest.mark.parametrize(
     ("event", "level"),
     [
-        (RunEnded(record=make_record(status=STATUS.OK)), "DEBUG"),
-        (RunEnded(record=make_record(status=STATUS.INTERRUPTED)), "INFO"),
-        (RunEnded(record=make_record(status=STATUS.FAILED)), "WARNING"),
-        (RunEnded(record=make_record(status=STATUS.TIMED_OUT)), "WARNING"),
-        (RunLeftOut(record=make_record(status=STATUS.MISSED)), "WARNING"),
         (LeaseLost(lease="one.two", running=3), "WARNING"),
         (Repaired(job="a", reason="plan without a message"), "INFO"),
         (Swept(jobs=1, repairs=1, seconds=0.1, oldest={}, depth={}), "INFO"),
@@ -46,9 +101,11 @@ def _said(caplog: pytest.LogCaptureFixture, *events: Event, observer: LogObserve
         (Quarantined(job="a", reason="v: 2"), "ERROR"),
         (HandedBack(job="a", reason="no handler 'x' here"), "WARNING"),
         (HandedBack(job="a", reason="it is running"), "DEBUG"),
+        (HintDropped(job="a", reason="old"), "DEBUG"),
+        (NoticeDropped(job="a", id="x", reason="too long"), "WARNING"),
     ],
 )
-def test_each_event_is_told_at_its_level(
+def test_each_other_event_is_told_at_its_level(
     caplog: pytest.LogCaptureFixture, clock: HandClock, event: Event, level: str
 ) -> None:
     assert [said for said, _ in _said(caplog, event, observer=LogObserver(clock))] == [level]

@@ -12,8 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natsched.core.documents import (
+    decode_check_in,
     decode_job,
     decode_record,
+    encode_check_in,
     encode_job,
     encode_record,
     job_schema,
@@ -147,6 +149,13 @@ def test_jobs_of_version_1_are_read_and_written_today_as_they_were(path: Path) -
 @pytest.mark.parametrize("path", RECORDS, ids=lambda path: path.stem)
 def test_records_of_version_1_are_read_and_written_today_as_they_were(path: Path) -> None:
     assert json.loads(encode_record(decode_record(path.read_bytes()))) == json.loads(path.read_bytes())
+
+
+def test_check_ins_of_version_1_are_read_and_written_today_as_they_were() -> None:
+    data = (GOLDEN / "check-in.v1.json").read_bytes()
+    check_in = decode_check_in(data)
+    assert check_in is not None
+    assert json.loads(encode_check_in(check_in)) == json.loads(data)
 
 
 def test_the_published_schemas_are_schemas() -> None:

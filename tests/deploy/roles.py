@@ -20,6 +20,7 @@ WORKER = "worker"
 TENANTS = tuple(f"acme-{role}" for role in ROLES)
 """The same roles of another account."""
 
+CALLER = "caller"
 _PUBLISHED = re.compile(r'"NATSCHED/user:(\w+)" - <<- \[H?PUB (\S+) ')
 _LINE = re.compile(r'\s+"(\S+)"$')
 _SETTING = re.compile(r"^( *)#(?=\S)", re.MULTILINE)
@@ -50,7 +51,7 @@ def run_deployed(folder: Path, extra: str = "", *, workers: bool = False) -> Ite
     text = (DEPLOY / "permissions.conf").read_text()
     (store / "permissions.conf").write_text(_SETTING.sub(r"\1", text) if workers else text)
     options = ServerOptions(store=store, extra=f'include "./permissions.conf"\ntrace: true\n{extra}', stop_timeout=5)
-    passwords = {**PASSWORDS, **{_variable(role): _password(role) for role in (WORKER, *TENANTS)}}
+    passwords = {**PASSWORDS, **{_variable(role): _password(role) for role in (WORKER, CALLER, *TENANTS)}}
     os.environ.update(passwords)
     try:
         with EmbeddedServer(options) as server:
@@ -102,7 +103,7 @@ def serving(folder: Path, server: EmbeddedServer, role: str) -> Iterator[Process
 
 def published(server: EmbeddedServer) -> Mapping[str, set[str]]:
     """Return the subjects that each role published on since the server's log began."""
-    subjects: dict[str, set[str]] = {role: set() for role in (*ROLES, WORKER)}
+    subjects: dict[str, set[str]] = {role: set() for role in (*ROLES, WORKER, CALLER)}
     for role, subject in _PUBLISHED.findall(server.log_path.read_text()):
         subjects[role].add(subject)
     return subjects

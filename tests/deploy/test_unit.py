@@ -45,6 +45,10 @@ def test_it_starts_again_for_ever_but_not_with_a_bad_configuration() -> None:
     assert _entries("Unit")["StartLimitIntervalSec"] == ["0"]
 
 
+def test_a_reload_is_the_signal_that_natsched_knows() -> None:
+    assert _entries("Service")["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+
+
 def test_it_has_no_rights_to_speak_of_and_no_secrets() -> None:
     service = _entries("Service")
     for name in ("DynamicUser", "NoNewPrivileges", "ProtectHome", "PrivateTmp", "PrivateDevices"):

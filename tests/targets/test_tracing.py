@@ -7,14 +7,14 @@ import pytest
 
 from natsched.targets.context import Context
 from natsched.targets.headers import joined, told
-from natsched.targets.tracing import traceparent
+from natsched.targets.tracing import trace_headers
 from tests.factories import NOON
 
 GIVEN = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 def of(execution: str = "U-1", attempt: int = 1, **metadata: Any) -> str:
-    return traceparent(
+    return trace_headers(
         Context(
             job_id="a",
             execution_id=execution,
@@ -24,7 +24,7 @@ def of(execution: str = "U-1", attempt: int = 1, **metadata: Any) -> str:
             metadata=metadata,
             payload=None,
         )
-    )
+    )["traceparent"]
 
 
 def test_the_attempts_of_an_execution_share_a_trace_and_nothing_else_does() -> None:

@@ -1,0 +1,1 @@
+"""The operations as a NATS service, for clients in any language."""
