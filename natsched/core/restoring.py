@@ -97,8 +97,13 @@ def _number(job: Job, execution: ExecutionId) -> int | None:
 
 
 def _is_over(entry: Running, end: Record | None) -> bool:
-    """Whether an execution is past the attempt that was claimed when the backup was made."""
-    return end is not None and (end.attempt > entry.attempt or end.status is ExecutionStatus.CANCELLED)
+    """Whether an execution is past the attempt that was claimed when the backup was made.
+
+    That its job was removed meanwhile is told of it as a gap, and no end: it may go on.
+    """
+    if end is None:
+        return False
+    return end.attempt > entry.attempt or (end.status is ExecutionStatus.CANCELLED and end.first is None)
 
 
 def _has_ended(entry: Running, end: Record | None) -> bool:
