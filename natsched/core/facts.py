@@ -18,17 +18,18 @@ _LONGEST: Final = 5.0
 class Facts:
     """What is known when a hint is looked at; it grows while the answer is a question.
 
-    `authoritative`: the document was read from the leader after the hint came. `mine`: what this replica is
-    claiming or running at this moment, under `lease` or one that it lost. `leases`: those that were asked
-    about. `replicas`: those that serve the job's queue, and `primary` the primary one, once they were asked about.
-    `record`: the answer to `AskRecord`, once `record_known`. `delivery` and `deliveries` are the hint's sequence
-    in the stream and how often it was handed out.
+    `authoritative`: the document was read from the leader after the hint came. `recalled`: it is what this replica
+    wrote last, however long ago. `mine`: what this replica is claiming or running at this moment, under `lease` or
+    one that it lost. `leases`: those that were asked about. `replicas`: those that serve the job's queue, and
+    `primary` the primary one, once they were asked about. `record`: the answer to `AskRecord`, once `record_known`.
+    `delivery` and `deliveries` are the hint's sequence in the stream and how often it was handed out.
     """
 
     now: datetime
     stored: Stored
     lease: LeaseId
     authoritative: bool = False
+    recalled: bool = False
     mine: Container[ExecutionId] = frozenset()
     leases: Mapping[LeaseId, bool] = field(default_factory=dict)
     replicas: frozenset[LeaseId] | None = None
@@ -42,6 +43,7 @@ class Facts:
         """Take a read from the leader; what was asked about an older one is asked again."""
         self.stored = stored
         self.authoritative = True
+        self.recalled = False
         self.leases = {}
         self.replicas = self.primary = None
         self.record = None

@@ -138,7 +138,7 @@ def abandoned(stored: Stored, sight: Sight) -> Iterator[Rehint]:
             yield Rehint(
                 hint=takeover_hint(job, execution, entry, stored.revision),
                 reason="its replica is gone",
-                suspect=True,
+                suspect=not entry.assigned,  # what another claimed for it has no message that may be on its way
             )
 
 

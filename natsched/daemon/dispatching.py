@@ -98,7 +98,7 @@ class Dispatcher:
                 unknown.append(held)
             else:
                 known.append((held, recalled))
-        self._start(known, runs)
+        self._start(known, runs, recalled=True)
         if not unknown:
             return
         ids: list[JobId] = list({held.hint.job: None for held in unknown})
@@ -112,15 +112,15 @@ class Dispatcher:
             return
         self._start([(held, found[held.hint.job]) for held in unknown], runs)
 
-    def _start(self, read: list[tuple[Held, Stored]], runs: asyncio.TaskGroup) -> None:
+    def _start(self, read: list[tuple[Held, Stored]], runs: asyncio.TaskGroup, *, recalled: bool = False) -> None:
         """See to each; those of a higher priority get their places first."""
         for held, stored in sorted(read, key=_rank) if len(read) > 1 else read:
-            runs.create_task(self._handle(held, stored), name=held.hint.job)
+            runs.create_task(self._handle(held, stored, recalled), name=held.hint.job)
 
-    async def _handle(self, held: Held, stored: Stored) -> None:
+    async def _handle(self, held: Held, stored: Stored, recalled: bool) -> None:
         """See one hint to its end; whatever goes wrong is this hint's alone, and it comes again."""
         try:
-            await self._see_through(held, stored)
+            await self._see_through(held, stored, recalled)
         except Unavailable as error:
             log.warning("no answer; the hint goes back", action="outage", job=held.hint.job, error=str(error))
             self._keeper.nak(held, _OUTAGE_PAUSE)
@@ -128,11 +128,12 @@ class Dispatcher:
             log.exception("a hint could not be handled; it goes back", action="hint_failed", job=held.hint.job)
             self._keeper.nak(held, _OUTAGE_PAUSE)
 
-    async def _see_through(self, held: Held, stored: Stored) -> None:
+    async def _see_through(self, held: Held, stored: Stored, recalled: bool) -> None:
         facts = Facts(
             now=self._clock.now(),
             stored=stored,
             lease=self._leaseholder.lease,
+            recalled=recalled,
             mine=self._claimer.active,
             delivery=held.delivery.seq,
             deliveries=held.delivery.attempts,
@@ -150,6 +151,8 @@ class Dispatcher:
         match decision:
             case Settle() if decision.records and not facts.authoritative:
                 await self._read_again(held, facts)  # what is recalled may be old, and its records would be false
+            case HandBack() if facts.recalled:
+                await self._read_again(held, facts)  # what it waits for may be long over
             case Claim() | Settle() | PassOn():
                 if await self._write(held, facts.stored, decision):
                     return True
@@ -184,6 +187,7 @@ class Dispatcher:
         """Put a hint off, hand it back or be done with it; nothing is written."""
         match decision:
             case Wait(until=until):
+                self._settler.recall.forget(held.hint.job)  # by then it is to be read, with all that wait as long
                 self._agenda.put_off(held, until)
             case Await(execution=execution):
                 self._claimer.active[execution].followers.append(partial(self._again, held))

@@ -2,7 +2,8 @@
 
 A hint whose document was written here a moment ago needs no read: what is recalled is at least as new as the
 hint, and if somebody else wrote since, the compare-and-set is lost and leads to a read from the leader. So it
-can be out of date, but nothing can come of that; it is bounded, and nobody else needs it.
+can be out of date, but nothing can come of that, as long as nothing waits for what only this document tells; it
+is bounded, and nobody else needs it.
 """
 
 from natsched.core.hints import Hint
@@ -22,6 +23,9 @@ class Recall:
         self._written[job.id] = Stored(id=job.id, job=job, revision=revision)
         if len(self._written) > self._size:
             del self._written[next(iter(self._written))]
+
+    def forget(self, job: JobId) -> None:
+        self._written.pop(job, None)
 
     def of(self, hint: Hint) -> Stored | None:
         """Return the hint's document if what is known of it is not older than the hint."""

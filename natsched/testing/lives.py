@@ -46,7 +46,10 @@ class Run:
 
 @dataclass(slots=True, kw_only=True)
 class Life:
-    """One uid of a job. `runs` are in the order of their starts; `rivals` are runs of other jobs with its key."""
+    """One uid of a job. `runs` are in the order of their starts.
+
+    `rivals` are runs of other jobs that had its key as long as it had; `neighbours` of all that ever had one of its.
+    """
 
     job: str
     uid: str
@@ -55,6 +58,7 @@ class Life:
     left_out: Sequence[LeftOut]
     history: History
     rivals: Sequence[Run] = ()
+    neighbours: Sequence[Run] = ()
     executions: dict[str, list[Run]] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,8 +73,11 @@ class Life:
     @property
     def key(self) -> str | None:
         """The concurrency key that the job has had all its life."""
-        keys = {era.spec.concurrency_key for era in self.eras if era.spec is not None}
-        return keys.pop() if len(keys) == 1 else None
+        return next(iter(self.keys)) if len(self.keys) == 1 else None
+
+    @property
+    def keys(self) -> frozenset[str | None]:
+        return frozenset(era.spec.concurrency_key for era in self.eras if era.spec is not None)
 
     def is_by_hand(self, run: Run) -> bool:
         """Whether it is an attempt that only somebody can have asked for."""
@@ -158,10 +165,10 @@ class Life:
                 if last is not None and last.retry_at is not None:
                     over.append(later(last.retry_at, self.history.bounds.late))
                 yield runs[0].start.at, max(over)
-        elif any(spec.concurrency is not None for spec in specs):
+        elif any(spec.concurrency is not None or spec.concurrency_key for spec in specs):
             for run in self.runs:
                 yield run.start.at, _free(run, recovery)
-        for run in self.rivals:
+        for run in self.neighbours:
             yield run.start.at, _free(run, recovery)
 
 
@@ -202,6 +209,7 @@ def lives_of(history: History) -> list[Life]:
         ]
     for life in lives:
         life.rivals = _rivals(life, lives)
+        life.neighbours = _neighbours(life, lives)
     return lives
 
 
@@ -232,3 +240,8 @@ def _rivals(life: Life, lives: Iterable[Life]) -> list[Run]:
     if life.key is None:
         return []
     return [run for other in lives if other is not life and other.key == life.key for run in other.runs]
+
+
+def _neighbours(life: Life, lives: Iterable[Life]) -> list[Run]:
+    keys = life.keys - {None}
+    return [run for other in lives if other is not life and other.keys & keys for run in other.runs]

@@ -22,11 +22,14 @@ def early(life: Life) -> Iterator[Finding]:
 
 
 def late(life: Life) -> Iterator[Finding]:
-    """Find executions that began later than they could; those of a backfill may take their time."""
+    """Find executions that began later than they could; those of a backfill may take their time.
+
+    One that never began before somebody asked for its next attempt is not late, but lost, and judged as that.
+    """
     bounds, since = life.history.bounds, life.history.since
     for execution, runs in life.executions.items():
         start = runs[0].start
-        if start.execution.startswith(f"{life.uid}-b"):
+        if start.execution.startswith(f"{life.uid}-b") or life.is_by_hand(runs[0]):
             continue
         asked = not is_scheduled(execution)
         instant = start.due if asked else life.starts_of(start.due, at=start.at)[1]

@@ -36,6 +36,20 @@ async def test_every_replica_of_the_queue_runs_it_on_time_each_with_its_record(w
 
 
 @in_a_world
+async def test_no_run_waits_for_parts_that_others_ended_long_ago(world: World) -> None:
+    world.handler(takes=0.5)
+    for name in ("r1", "r2", "r3"):
+        await world.start(name)
+    for catch_up in ("latest", "all"):
+        await world.client.ensure_job(
+            catch_up, Interval(seconds=10), handler="h", scope="all", overlap="queue", catch_up=catch_up
+        )
+    await world.clock.sleep(125)
+    assert len(world.starts) == 2 * 3 * 12
+    assert max(start.lag for start in world.starts) < 0.05
+
+
+@in_a_world
 async def test_a_replica_that_dies_takes_its_part_with_it_and_no_other(world: World) -> None:
     world.handler(takes=8.0)
     await world.start("r1")

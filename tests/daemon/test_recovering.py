@@ -174,3 +174,18 @@ async def test_nothing_is_claimed_under_a_lease_that_is_over(world: World) -> No
     await world.clock.sleep(20)
     assert len(world.calls) > before
     assert not await world.client.executions("a", status=("dead", "lost"))
+
+
+@in_a_world
+async def test_the_first_sweep_after_a_death_ends_what_another_claimed_for_the_dead(world: World) -> None:
+    world.handler()
+    dying = await world.start("r1")
+    await world.start("r2")
+    await world.client.ensure_job("a", Interval(days=1), handler="h", scope="all")
+    await world.clock.sleep(1)
+    dying.kill()
+    await world.clock.sleep(1)
+    await world.client.trigger_job("a")
+    await world.clock.sleep(40)
+    assert [call.replica for call in world.calls] == ["r2"]
+    assert [record.status for record in world.left_out] == [ExecutionStatus.LOST]

@@ -111,6 +111,8 @@ async def _use(server: EmbeddedServer) -> None:
         await one.remove_job("app.extra")
         record = await (await one.trigger_job("app.hourly")).wait(DEADLINE)
         assert record.status is ExecutionStatus.OK
+        assert len(await one.replicas()) == 1
+        await one.backlog()
         assert {job.id for job in (await one.list_jobs("app")).jobs} == {"app.hourly", "app.tick"}
         with anyio.fail_after(DEADLINE):  # its record is there before it is out of the job's document
             while await one.executions("app.hourly") != [record]:  # noqa: ASYNC110 - nothing sets an event
@@ -143,6 +145,8 @@ async def _look(server: EmbeddedServer) -> None:
         assert {job.id for job in (await one.list_jobs()).jobs} == {"app.hourly", "app.tick"}
         assert (await one.get_job("app.hourly")).handler == "quick"
         assert len(await one.executions("app.hourly")) == 1
+        assert len(await one.replicas()) == 1
+        await one.backlog()
 
 
 async def _work(server: EmbeddedServer) -> None:

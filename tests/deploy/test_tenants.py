@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import anyio
@@ -13,6 +14,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from natsched import Client, Ensured, Interval, JobNotFound
+from natsched.config import FileOfJobs
 from natsched.errors import BackendError, NatschedError, PermissionDenied
 from natsched.jetstream.api import call
 from natsched.jetstream.connection import Connection
@@ -77,7 +79,25 @@ def operations(one: Client, execution: str) -> dict[str, tuple[Callable[[], Awai
     async def waited() -> object:
         return await one.execution(JOB, execution).wait(PATIENCE)
 
+    async def watched() -> None:
+        async with one.watch(JOB):
+            pass
+
+    async def applied() -> object:
+        table = {"id": "tenant.filed", "schedule": HOURLY, "owner": "tenant"}
+        file = FileOfJobs(path=Path("jobs.toml"), owner="tenant", jobs=(table,))
+        return await one.apply_plan(await one.plan_files(file))
+
+    async def kept() -> None:
+        with TemporaryDirectory() as folder:
+            await one.backup(Path(folder, "backup"))
+            await one.restore(Path(folder, "backup"), overwrite=True)
+
     return {
+        "replicas": (one.replicas, []),
+        "backlog": (one.backlog, {}),
+        "watch": (watched, None),
+        "upcoming_runs": (lambda: one.upcoming_runs(JOB), JobNotFound),
         "get_job": (lambda: one.get_job(JOB), JobNotFound),
         "list_jobs": (listed, []),
         "iter_jobs": (iterated, []),
@@ -96,6 +116,10 @@ def operations(one: Client, execution: str) -> dict[str, tuple[Callable[[], Awai
         "ensure_job": (lambda: one.ensure_job(JOB, HOURLY, handler="mine"), Ensured.CREATED),
         "submit_job": (lambda: one.submit_job("tenant.other", HOURLY, unique_key="k"), None),
         "ensure_jobs": (lambda: one.ensure_jobs([{"id": JOB, "schedule": HOURLY, "handler": "again"}]), None),
+        "plan_files": (lambda: one.plan_files(FileOfJobs(path=Path("none.toml"), owner=None, jobs=())), None),
+        "apply_plan": (applied, None),
+        "backup": (kept, None),
+        "restore": (kept, None),
     }
 
 

@@ -7,7 +7,7 @@ import pytest
 from natsched.core.executions import ExecutionStatus as S
 from natsched.core.schedules import Interval
 from natsched.testing import Bounds
-from tests.testing.table import Case, Ran, away, dead, job
+from tests.testing.table import Case, Ran, away, dead, job, left
 
 R1, R2 = Ran(n=1, due=10), Ran(n=2, due=20)
 CLOCKS = Bounds(clocks=timedelta(seconds=0.5))
@@ -157,6 +157,29 @@ CASES = (
         ran=(Ran(n="m1", due=10, at=11.05),),
         until=10,
         finds=("late 10",),
+    ),
+    Case(
+        name="behind another run of its job with its key",
+        jobs=(job(overlap="allow", concurrency_key="db"),),
+        ran=(Ran(n=1, due=10, lasts=7), Ran(n="m1", due=12, at=17.5), R2),
+    ),
+    Case(
+        name="behind a run of the key that it was given",
+        jobs=(job(), job(5, generation=2, concurrency_key="db"), KEYS[1]),
+        ran=(Ran(n="m1", due=9.5, job="b", uid="B", lasts=7), Ran(n=1, due=10, at=17), R2),
+    ),
+    Case(
+        name="late, with another run of its job",
+        jobs=(job(overlap="allow"),),
+        ran=(Ran(n=1, due=10, lasts=7), Ran(n="m1", due=12, at=17.5), R2),
+        finds=("late 12",),
+    ),
+    Case(
+        name="asked for again after it was lost before it began",
+        jobs=ONCE,
+        ran=(R2, again(28)),
+        left=(left(1, 10, 10, S.LOST, 15, attempt=1),),
+        dead=(dead(10),),
     ),
     # Overlapping
     Case(name="overlapping", ran=(Ran(n=1, due=10, lasts=10.5), R2), finds=("overlapping 20",)),
