@@ -52,6 +52,9 @@ from natsched.core.takeovers import RUNNING_ELSEWHERE, bury, decide_running
 ITS_TURN: Final = timedelta(milliseconds=250)
 """When a run that waits for others of a backfill is looked at again, if none of them is running."""
 
+YIELDS: Final = 3
+"""How often a run that is queued lets those pass that are to be taken over: nobody may be able to run these."""
+
 SOON: Final = timedelta(seconds=5)
 """How long before the end of a pause a retry is held until then, rather than hinted again."""
 
@@ -110,6 +113,8 @@ def _decide_plan(job: Job, facts: Facts) -> Decision:
     others = others_of(job, job.execution_id(job.status.plan.n), facts)
     if isinstance(others, AskLeases):
         return others
+    if facts.deliveries <= YIELDS and _is_behind_orphans(job, others):
+        return hand_back(facts, "a run before it waits to be taken over")
     start = start_of(job, taken.due)
     if is_full(job, others):
         if facts.now < start:
@@ -127,6 +132,13 @@ def _decide_plan(job: Job, facts: Facts) -> Decision:
     if len(job.status.running) + len(places) > MAX_RUNNING:
         return hand_back(facts, "too many executions are running")
     return _claim_plan(job, taken, start, places, facts)
+
+
+def _is_behind_orphans(job: Job, others: frozenset[ExecutionId]) -> bool:
+    """Whether a run that was claimed before, and whose replica is gone, has its turn in the queue."""
+    if job.spec.overlap != "queue" or job.spec.scope == "all" or is_full(job, others):
+        return False
+    return any(key not in others for key in job.status.running)
 
 
 def _displace(job: Job, others: frozenset[ExecutionId], due: datetime, facts: Facts) -> Decision:

@@ -18,6 +18,19 @@ def owed(before: Job, after: Job, revision: int) -> Iterator[Hint]:
     yield from new_runs(before, after, revision)
 
 
+def orphaned(before: Job, after: Job, revision: int) -> Iterator[Hint]:
+    """Return hints of executions that wait to be taken over: after an end as many are left as may run at once.
+
+    So not all of them can be alive, and what is may lose to the next plan each time, unless it is woken at once.
+    """
+    limit = after.spec.concurrency
+    if limit is None or after.spec.scope == "all" or len(after.status.running) >= len(before.status.running):
+        return
+    if len(after.status.running) >= limit:
+        for execution, entry in after.status.running.items():
+            yield takeover_hint(after, execution, entry, revision)
+
+
 def freed(before: Job, after: Job, revision: int, now: datetime) -> Iterator[Hint]:
     """Return hints of what may have waited for the end of a run, in whichever replica or the queue.
 

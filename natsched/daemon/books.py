@@ -1,6 +1,6 @@
 """Keeping the books: the writes that claim, settle and finish, each with the records, notices and hints it owes."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TypeVar
@@ -12,7 +12,7 @@ from natsched.core.endings import Outcome, holds, is_kept, record_of, release
 from natsched.core.executions import FAILURES, Event, ExecutionStatus, Record, advance
 from natsched.core.hints import Hint
 from natsched.core.jobs import ExecutionId, Job, Running
-from natsched.core.owed import freed, owed
+from natsched.core.owed import freed, orphaned, owed
 from natsched.daemon.announcing import Announcements
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.owing import Debts
@@ -117,7 +117,8 @@ class Books:
         """Record an attempt that ended and take it out of the document; None if it is no longer this replica's.
 
         The record comes first, so that whoever finds the execution abandoned can finish from it; then the notice,
-        so that the same one tells it again. Unless its end is `awaited` in this replica, others that wait are woken.
+        so that the same one tells it again. What waits to be taken over is woken then; others that wait, too, unless
+        the end is `awaited` in this replica.
         """
         assert entry.lease is not None
         record = record_of(job, execution, entry, outcome, replica=self._options.name)
@@ -127,8 +128,10 @@ class Books:
                 ended = await self._finish(job, revision, execution, entry, outcome)
                 if ended is None:
                     return None
+                before, after, written = ended
+                await self._wake(orphaned(before, after, written))
                 if not awaited:
-                    await self._wake(*ended)
+                    await self._wake(freed(before, after, written, self._clock.now()))
                 return record
             except Unavailable:
                 log.debug("no answer to a finish: trying again", action="finish_again", execution=execution)
@@ -162,8 +165,8 @@ class Books:
                 await self.owe(hint)
             return job, ended, written
 
-    async def _wake(self, before: Job, after: Job, revision: int) -> None:
-        for hint in freed(before, after, revision, self._clock.now()):
+    async def _wake(self, hints: Iterable[Hint]) -> None:
+        for hint in hints:
             try:
                 await self._hinter.wake(hint)
             except BackendError as error:

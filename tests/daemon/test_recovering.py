@@ -189,3 +189,15 @@ async def test_the_first_sweep_after_a_death_ends_what_another_claimed_for_the_d
     await world.clock.sleep(40)
     assert [call.replica for call in world.calls] == ["r2"]
     assert [record.status for record in world.left_out] == [ExecutionStatus.LOST]
+
+
+@in_a_world
+async def test_a_job_that_is_always_behind_takes_over_what_a_dead_replica_left(world: World) -> None:
+    world.handler(takes=2.5)
+    members = {name: await world.start(name) for name in ("r1", "r2", "r3")}
+    await world.client.ensure_job("a", Interval(seconds=2), handler="h", overlap="queue")
+    await world.clock.sleep(3)
+    (lost,) = world.calls
+    members[lost.replica].kill()
+    await world.clock.sleep(12)
+    assert [call.attempt for call in world.calls if call.execution_id == lost.execution_id] == [1, 2]

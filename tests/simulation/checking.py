@@ -96,7 +96,8 @@ def _untold(journal: Journal, job: Job) -> Iterator[str]:
     since = max([since, *(one.at for one in made)])  # it is known to a job that is made anew after a sweep
     known = {record.execution for record in journal.records} | {call.execution for call in journal.calls}
     known |= job.status.manual.keys() | job.status.running.keys()
-    for record in journal.records:
+    taken = set(_taken_over(journal))
+    for record in (one for one in journal.records if (one.execution, one.attempt) not in taken):
         upstream = journal.jobs.get(record.job)
         if upstream is None or upstream.uid != record.uid or not schedule.follows(record.job, record.status):
             continue
@@ -106,6 +107,17 @@ def _untold(journal: Journal, job: Job) -> Iterator[str]:
         cause = Cause(job=record.job, execution=record.execution, attempt=record.attempt, status=record.status, at=at)
         if chained(job.uid, cause) not in known:
             yield f"untold: {job.id} did not run after {record.execution} attempt {record.attempt}"
+
+
+def _taken_over(journal: Journal) -> Iterator[tuple[str, int]]:
+    """Tell the attempts that others took over: what their replicas record when they wake up is no end."""
+    for one in journal.ledger.written:
+        if one.job is None or one.before is None or one.before.uid != one.job.uid:
+            continue
+        for execution, entry in one.before.status.running.items():
+            after = one.job.status.running.get(execution)
+            if after is not None and after.attempt > entry.attempt:
+                yield execution, entry.attempt
 
 
 def _unrecorded(journal: Journal) -> Iterator[str]:
