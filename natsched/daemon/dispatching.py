@@ -35,6 +35,7 @@ from natsched.core.decisions import (
     Wait,
 )
 from natsched.core.facts import Facts
+from natsched.core.hints import PlanHint
 from natsched.core.jobs import RANKS, Job, JobId, Stored, Unreadable
 from natsched.daemon.agenda import Agenda, Held
 from natsched.daemon.claiming import Claimer
@@ -46,6 +47,7 @@ from natsched.errors import BackendError, Unavailable
 from natsched.logs import get_logger
 from natsched.ports import Backend
 from natsched.protocol.leases import is_alive, primary, serving
+from natsched.protocol.telling import tell_if_possible
 
 _OUTAGE_PAUSE: Final = timedelta(seconds=1)
 
@@ -165,6 +167,7 @@ class Dispatcher:
             case AskLeases() | AskReplicas() | AskRecord():
                 await self._ask(held, facts, decision)
             case Wait() | Await() | HandBack() | Drop():
+                await self._hear(held, facts)
                 self._leave(held, facts.stored, decision)
                 return True
             case other:
@@ -182,6 +185,17 @@ class Dispatcher:
         if done:
             self._keeper.ack(held)
         return done
+
+    async def _hear(self, held: Held, facts: Facts) -> None:
+        """Have this replica hear again of a part of its own that it does not run: it was busy claiming it itself."""
+        job, hint = facts.stored.job, held.hint
+        if not isinstance(job, Job) or not job.status.running:
+            return
+        execution = job.execution_id(hint.n) if isinstance(hint, PlanHint) else hint.execution
+        entry = job.status.running.get(execution)
+        if entry is None or not entry.assigned or entry.lease != facts.lease or execution in self._claimer.active:
+            return
+        await tell_if_possible(self._backend.locks, (facts.lease,), job.id)
 
     def _leave(self, held: Held, stored: Stored, decision: Wait | Await | HandBack | Drop) -> None:
         """Put a hint off, hand it back or be done with it; nothing is written."""

@@ -42,8 +42,6 @@ DENIED = {
         *(f"CONSUMER.CREATE.{stream}" for stream in STREAMS),
         "STREAM.MSG.DELETE.SCHEDULER",
         "STREAM.MSG.GET.SCHEDULER",
-        "DIRECT.GET.SCHEDULER",
-        "DIRECT.GET.KV_SCHEDULER_LOCKS",
     ],
 }
 OWN_INBOX = {role: f"_INBOX_{role}.x" for role in DENIED}

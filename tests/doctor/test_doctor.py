@@ -129,13 +129,11 @@ async def test_a_reader_hears_what_it_may_not_ask(tmp_path: Path) -> None:
             ran = finished(tmp_path, *command, limit=30, **variables(server, role))
     said = json.loads(ran.out)
     levels = {one["check"]: one["level"] for one in said["findings"]}
-    assert (ran.code, levels["records"], levels["stream SCHEDULER"]) == (0, "ok", "ok"), said
+    assert (ran.code, levels["replicas"], levels["stream SCHEDULER"]) == (1, "problem", "ok"), said
     assert {name for name, level in levels.items() if level == "unknown"} == {
         "user",
         "sync_interval",
         "strangers",
-        "replicas",
-        "documents",
     }
 
 

@@ -30,7 +30,7 @@ async def test_what_the_documentation_asks_is_answered_and_sigterm_ends_a_stream
     assert json.loads(ready) == {"ok": True, "reasons": []}
     assert json.loads(ensured)["outcome"] == "created"
     assert [job["id"] for job in json.loads(listed)["jobs"]] == ["billing.daily"]
-    assert len(json.loads(upcoming)["due"]) == 3
+    assert len(json.loads(upcoming)["runs"]) == 3
     assert json.loads(paused)["reason"] == "stock-taking"
     families = {family.name: family for family in text_string_to_metric_families(metrics)}
     assert families["natsched_nats_connected"].samples[0].value == 1
