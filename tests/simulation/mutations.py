@@ -25,7 +25,7 @@ from natsched.protocol import operations
 from natsched.protocol.groups import Groups
 from natsched.protocol.hinting import Hinter
 from natsched.protocol.once import _Once
-from tests.simulation.drawing import Drawn, Step, draw
+from tests.simulation.drawing import TROUBLES, Drawn, Step, draw
 from tests.simulation.replicas import MemberClock
 
 SwitchedOff = Callable[[], AbstractContextManager[object]]
@@ -298,8 +298,8 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "the revision of a write": Mutation(revision_ignored, 0),
     "reading again from the leader": Mutation(old_reads_believed, 52),
     "the leases of others": Mutation(leases_ignored, 0),
-    "the own lease": Mutation(lease_not_looked_at, 170),
-    "overlap at a takeover": Mutation(overlap_ignored_at_takeovers, 58),
+    "the own lease": Mutation(lease_not_looked_at, 146, tuple(TROUBLES)),
+    "overlap at a takeover": Mutation(overlap_ignored_at_takeovers, 70),
     "overlap at a claim": Mutation(overlap_ignored, 0),
     "taking over": Mutation(dead_executions_left, 0),
     "the reconciler": Mutation(debts_forgotten, 0),
@@ -307,7 +307,7 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "the record before the document": Mutation(record_after_document, 10),
     "the document before the acknowledgement": Mutation(finish_without_document, 0),
     "never replacing a newer hint": Mutation(newer_hints_replaced, 0, steps=LATE_HINT),
-    "repairs without a message id": Mutation(repairs_with_an_id, 24),
+    "repairs without a message id": Mutation(repairs_with_an_id, 188, tuple(TROUBLES)),
     "deleting schedules by sequence": Mutation(schedules_deleted_by_subject, 0, steps=LATE_DELETION),
     "the server's clock": Mutation(wall_clock_believed, 0),
     "one at a time of a group": Mutation(groups_free, 0, (), {"concurrency_key": "g"}),
