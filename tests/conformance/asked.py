@@ -21,6 +21,7 @@ def drawing(share: float = 1, *, rests: bool = False) -> settings:
     return settings(
         max_examples=max(number // _PER_REST, 2) if rests else number,  # the first that is drawn is an empty one
         deadline=None,
+        derandomize=not asked,  # a plain run draws the same each time
         phases=phases,
         suppress_health_check=list(HealthCheck),
     )
