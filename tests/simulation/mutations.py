@@ -195,15 +195,6 @@ def newer_hints_replaced() -> Iterator[None]:
         yield
 
 
-def repairs_with_an_id() -> AbstractContextManager[object]:
-    """A repair goes straight among the deliveries, where the server's window may swallow it."""
-
-    async def careless(self: Hinter, hint: Hint) -> None:
-        await self._stream.deliver(hint)
-
-    return mock.patch.object(Hinter, "repair", careless)
-
-
 @contextmanager
 def schedules_deleted_by_subject() -> Iterator[None]:
     """What is deleted is whatever lies there by now."""
@@ -307,7 +298,6 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "the record before the document": Mutation(record_after_document, 10),
     "the document before the acknowledgement": Mutation(finish_without_document, 0),
     "never replacing a newer hint": Mutation(newer_hints_replaced, 0, steps=LATE_HINT),
-    "repairs without a message id": Mutation(repairs_with_an_id, 188, tuple(TROUBLES)),
     "deleting schedules by sequence": Mutation(schedules_deleted_by_subject, 0, steps=LATE_DELETION),
     "the server's clock": Mutation(wall_clock_believed, 0),
     "one at a time of a group": Mutation(groups_free, 0, (), {"concurrency_key": "g"}),
