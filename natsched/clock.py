@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from math import ceil
 from typing import Final, Protocol
 
-EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _BOOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 

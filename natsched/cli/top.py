@@ -20,7 +20,8 @@ from natsched.core.executions import FAILED_FOR_GOOD, ExecutionStatus, Record
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from natsched.client.views import Backlog, JobView
+    from natsched.client.views import JobView
+    from natsched.core.backlog import Backlog
     from natsched.protocol.leases import Living
 
 MINUTE: Final = timedelta(minutes=1)

@@ -84,6 +84,7 @@ async def restore(
     since, jobs = _read_jobs(path)
     result = RestoreResult(since=since)
     there = [job for job in jobs if (await backend.jobs.read(job)).job is not None]
+    known = frozenset(there)
     if there and not overwrite:
         more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
         raise JobExists(
@@ -98,7 +99,7 @@ async def restore(
         if isinstance(value, Record):
             result.records += await operations.restoring.record(value)
     for id_, job in jobs.items():
-        if id_ not in there:
+        if id_ not in known:
             left = await operations.restoring.job(job, since=since)
             result.left += left
             result.created += 1

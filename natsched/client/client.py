@@ -13,10 +13,11 @@ from natsched.client.backup import BackedUp, RestoreResult, back_up, restore
 from natsched.client.bulk import BulkEnsure, BulkResult, Item, Progress
 from natsched.client.handle import ExecutionHandle
 from natsched.client.records import Question, find, statuses_of
-from natsched.client.views import Backlog, JobPage, JobView, view
+from natsched.client.views import JobPage, JobView, view
 from natsched.clock import Clock
 from natsched.config import FileOfJobs, load_file
 from natsched.core.applying import Outline
+from natsched.core.backlog import Backlog, backlogs
 from natsched.core.executions import ExecutionStatus, Record
 from natsched.core.ids import job_id
 from natsched.core.jobs import Job, Stored
@@ -236,13 +237,7 @@ class Client:
 
     async def backlog(self) -> Mapping[str, Backlog]:
         """Return by queue what is due and not yet ended: held by replicas, or waiting for one."""
-        now, found = self._clock.now(), dict[str, Backlog]()
-        for pending in await self._backend.hints.deliveries():
-            if pending.hint is not None:
-                before = found.get(pending.hint.queue, Backlog())
-                age = (now - pending.hint.start).total_seconds()
-                found[pending.hint.queue] = Backlog(number=before.number + 1, oldest=max(before.oldest, age))
-        return found
+        return backlogs(await self._backend.hints.deliveries(), self._clock.now())
 
     def watch(self, job: str | None = None) -> AbstractAsyncContextManager[AsyncIterator[Record]]:
         """Follow the records of what ends or did not run, of all jobs or of one, from when the context is entered."""

@@ -8,7 +8,8 @@ from dataclasses import fields
 from datetime import UTC
 from typing import Any
 
-from natsched.client.views import Backlog, JobView
+from natsched.client.views import JobView
+from natsched.core.backlog import Backlog
 from natsched.core.documents import encode_job, encode_record
 from natsched.core.executions import Record
 from natsched.core.specs import OPTIONS

@@ -75,11 +75,3 @@ class JobPage:
 
     jobs: tuple[JobView, ...]
     next: str | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backlog:
-    """What is due in a queue and not yet ended: how many, and how many seconds ago the oldest was to start."""
-
-    number: int = 0
-    oldest: float = 0.0

@@ -4,7 +4,7 @@ import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, fields
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any, Final, cast
 
 import tomli_w
@@ -19,9 +19,9 @@ from natsched.core.schedules import Cron, Interval, Once, Schedule
 from natsched.core.specs import OPTIONS, JobOptions, make_spec
 from natsched.core.targets import Http, NatsRequest, Publish, Shell
 from natsched.core.webhooks import Webhook
+from natsched.core.zones import EPOCH
 from natsched.errors import ConfigError, InvalidJob, ScheduleError
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DURATIONS: Final = frozenset(
     {"timeout", "deadline", "tolerance", "catch_up_window", "base", "max_delay", "grace", "heartbeat"}
 )
@@ -134,7 +134,7 @@ def _problem(table: Mapping[str, Any], spec: Spec) -> str | None:
         options = read_job(tomllib.loads(tomli_w.dumps(table)))
         schedule = options.pop("schedule")
         del options["id"]
-        again = make_spec(schedule, anchor=_EPOCH, **cast("JobOptions", options))
+        again = make_spec(schedule, anchor=EPOCH, **cast("JobOptions", options))
     except (ConfigError, InvalidJob, ScheduleError) as error:
         problems = error.details.get("problems") if isinstance(error, ConfigError) else None
         return "; ".join(map(str, problems)) if problems else error.message

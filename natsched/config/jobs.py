@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,9 +17,9 @@ from natsched.config.tables import JobsFile, JobTable, ScheduleTable
 from natsched.core.chains import After
 from natsched.core.schedules import Cron, Interval, Once, Schedule
 from natsched.core.specs import OPTIONS, JobOptions, make_spec
+from natsched.core.zones import EPOCH
 from natsched.errors import InvalidJob, ScheduleError
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _KINDS: Mapping[str, frozenset[str]] = {
     "cron": frozenset({"timezone", "skipped", "repeated"}),
     "every": frozenset({"fixed_delay"}),
@@ -110,7 +110,7 @@ def _job(table: Mapping[str, Any]) -> dict[str, Any]:
         given["target"] = {"kind": job.target.kind, **_keys(job.target), **_parsed(job.target, "body")}
         given["target"].pop("body_json", None)
     schedule = _schedule(job)
-    make_spec(schedule, anchor=_EPOCH, **cast("JobOptions", given))
+    make_spec(schedule, anchor=EPOCH, **cast("JobOptions", given))
     return {"id": job.id, "schedule": schedule, **given}
 
 

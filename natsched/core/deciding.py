@@ -70,7 +70,7 @@ def decide(hint: Hint, facts: Facts) -> Decision:
         return Drop(reason="job removed")
     if job.uid != hint.uid:
         return Drop(reason="job created anew")
-    execution = job.execution_id(hint.n) if isinstance(hint, PlanHint) else hint.execution
+    execution = hint.execution
     is_handover = isinstance(hint, RunHint) and hint.attempt < 0
     if execution in facts.mine and not is_handover:
         return HandBack(delay=RUNNING_ELSEWHERE, reason="it is claimed or running here")
@@ -160,7 +160,7 @@ def _claim_plan(job: Job, taken: Take, start: datetime, places: tuple[LeaseId, .
         due=taken.due,
         delivery=facts.delivery,
         deadline=deadline_of(job.spec, taken.due),
-        once=job.spec.delivery == "at_most_once" or job.spec.scope == "all",
+        once=job.spec.never_taken_over,
     )
     traceless = job.spec.leaves_no_trace and not status.followers
     entries = parts(execution, entry, places, facts)
@@ -273,7 +273,7 @@ def _decide_manual(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
         cause=asked.cause,
         deadline=deadline,
         trace=asked.trace,
-        once=job.spec.delivery == "at_most_once" or job.spec.scope == "all",
+        once=job.spec.never_taken_over,
     )
     return _claim_waiting(job, left, execution, entry, asked.at, facts)
 

@@ -9,17 +9,17 @@ import math
 import operator
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, AwareDatetime, ConfigDict, Field, JsonValue
 from pydantic_core import PydanticCustomError
 
+from natsched.core.zones import EPOCH
+
 STORED: Final = ConfigDict(extra="forbid", ser_json_timedelta="float", allow_inf_nan=False)
 """How stored values are read and written: an unknown field is an error, a duration is seconds."""
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any JSON
@@ -236,7 +236,7 @@ class Record:
         """
         if self.last is None:
             return str(self.attempt)
-        return f"{self.attempt}-{(self.last - _EPOCH) // timedelta(microseconds=1)}"
+        return f"{self.attempt}-{(self.last - EPOCH) // timedelta(microseconds=1)}"
 
     @property
     def did_not_run(self) -> bool:

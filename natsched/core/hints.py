@@ -33,6 +33,11 @@ class PlanHint:
         """What the server's window recognises a doubled direct delivery by."""
         return f"{self.uid}-{self.n}"
 
+    @property
+    def execution(self) -> ExecutionId:
+        """The execution that claims the plan."""
+        return ExecutionId(self.key)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunHint:

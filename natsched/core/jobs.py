@@ -119,6 +119,11 @@ class Spec:
         return self.primary_only or self.scope == "all"
 
     @property
+    def never_taken_over(self) -> bool:
+        """Whether a run dies with its replica: it must not run twice, or it is that replica's own part."""
+        return self.delivery == "at_most_once" or self.scope == "all"
+
+    @property
     def concurrency(self) -> int | None:
         """How many executions of the job may run at once, in the whole cluster; None for any number."""
         if self.max_concurrency is None and self.overlap != "allow":

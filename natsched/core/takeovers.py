@@ -48,7 +48,7 @@ def _take_over(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
     takeovers = entry.takeovers + (entry.lease is not None)
     if entry.cancel is not None:
         return bury(job, execution, Event.CANCEL, entry.cancel, facts)
-    if entry.once or job.spec.delivery == "at_most_once" or job.spec.scope == "all":
+    if entry.once or job.spec.never_taken_over:
         return bury(job, execution, Event.HOLDER_DIED_AT_MOST_ONCE, "its replica died", facts)
     if takeovers > job.spec.max_crashes:
         return bury(job, execution, Event.CRASH_TOO_OFTEN, f"{takeovers} replicas died running it", facts)

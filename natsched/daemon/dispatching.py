@@ -35,7 +35,6 @@ from natsched.core.decisions import (
     Wait,
 )
 from natsched.core.facts import Facts
-from natsched.core.hints import PlanHint
 from natsched.core.jobs import RANKS, Job, JobId, Stored, Unreadable
 from natsched.daemon.agenda import Agenda, Held
 from natsched.daemon.claiming import Claimer
@@ -188,10 +187,9 @@ class Dispatcher:
 
     async def _hear(self, held: Held, facts: Facts) -> None:
         """Have this replica hear again of a part of its own that it does not run: it was busy claiming it itself."""
-        job, hint = facts.stored.job, held.hint
-        if not isinstance(job, Job) or not job.status.running:
+        job, execution = facts.stored.job, held.hint.execution
+        if not isinstance(job, Job):
             return
-        execution = job.execution_id(hint.n) if isinstance(hint, PlanHint) else hint.execution
         entry = job.status.running.get(execution)
         if entry is None or not entry.assigned or entry.lease != facts.lease or execution in self._claimer.active:
             return

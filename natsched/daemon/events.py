@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeAlias
 
+from natsched.core.backlog import Backlog
 from natsched.core.executions import Record
 
 
@@ -79,16 +80,12 @@ class Quarantined:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Swept:
-    """A sweep went through all jobs.
-
-    `oldest` is the age in seconds of each queue's oldest delivery, `depth` the number of its deliveries.
-    """
+    """A sweep went through all jobs; `backlogs` is of each queue that is served or has deliveries."""
 
     jobs: int
     repairs: int
     seconds: float
-    oldest: Mapping[str, float]
-    depth: Mapping[str, int]
+    backlogs: Mapping[str, Backlog]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

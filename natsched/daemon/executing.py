@@ -251,7 +251,7 @@ class Executor:
         return Outcome(status=status, started_at=None, ended_at=self._clock.now(), error=reason)
 
     def _interrupted(self, active: Active, job: Job) -> Outcome:
-        last = job.spec.delivery == "at_most_once" or job.spec.scope == "all"
+        last = job.spec.never_taken_over
         return self._stopped(active, Event.CANCEL if last else Event.SHUT_DOWN, "its replica shut down")
 
     def _stopped(self, active: Active, event: Event, reason: str | None) -> Outcome:

@@ -6,7 +6,7 @@ lease ends it does not wait for the next sweep: it looks through what is deliver
 hints again what is overdue or abandoned.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import chain
 from typing import Final
@@ -14,9 +14,10 @@ from typing import Final
 import anyio
 
 from natsched.clock import Clock
+from natsched.core.backlog import Backlog, backlogs
 from natsched.core.chains import After
-from natsched.core.hints import Hint, Pending, PlanHint, RunHint
-from natsched.core.jobs import ExecutionId, Job, Stored, Unreadable
+from natsched.core.hints import Hint, Pending, RunHint
+from natsched.core.jobs import Job, Stored, Unreadable
 from natsched.core.sweeping import (
     Delete,
     Rehint,
@@ -161,14 +162,10 @@ class Reconciler:
         await self._compare_zone_data()
         if self._sweeps % _SCHEDULES_EVERY == 0:
             repairs += await self._sweep_schedules()
-        oldest, depth = await self._delivered_by_queue()
-        swept = Swept(
-            jobs=jobs,
-            repairs=repairs,
-            seconds=self._clock.monotonic() - started,
-            oldest=oldest,
-            depth=depth,
-        )
+        waiting = dict.fromkeys(self._options.queues, Backlog())
+        waiting |= backlogs(await self._backend.hints.deliveries(), self._clock.now())
+        seconds = self._clock.monotonic() - started
+        swept = Swept(jobs=jobs, repairs=repairs, seconds=seconds, backlogs=waiting)
         self._observe(swept)
         return swept
 
@@ -219,7 +216,7 @@ class Reconciler:
 
         def is_there(hint: Hint) -> bool:
             start = max(now, hint.start)
-            waits = (delivered.get(name) for name in (hint.key, _execution_of(hint)))
+            waits = (delivered.get(name) for name in (hint.key, hint.execution))
             return hint.key in scheduled or any(until is not None and until <= start for until in waits)
 
         return [repair for repair in found if not isinstance(repair, Rehint) or not is_there(repair.hint)]
@@ -241,7 +238,7 @@ class Reconciler:
         for found in await self._backend.hints.deliveries():
             if found.hint is not None:
                 start = found.hint.start
-                for name in (found.hint.key, _execution_of(found.hint)):
+                for name in (found.hint.key, found.hint.execution):
                     waits[name] = min(start, waits.get(name, start))
         return waits
 
@@ -308,23 +305,7 @@ class Reconciler:
             case Tell(job=job, leases=leases):
                 await tell(self._backend.locks, leases, job)
 
-    async def _delivered_by_queue(self) -> tuple[Mapping[str, float], Mapping[str, int]]:
-        """Return the age of the oldest delivery of each queue, in seconds from its start, and how many there are."""
-        now = self._clock.now()
-        oldest: dict[str, float] = dict.fromkeys(self._options.queues, 0.0)
-        depth: dict[str, int] = dict.fromkeys(self._options.queues, 0)
-        for found in await self._backend.hints.deliveries():
-            if found.hint is not None:
-                age = (now - found.hint.start).total_seconds()
-                oldest[found.hint.queue] = max(age, oldest.get(found.hint.queue, 0.0))
-                depth[found.hint.queue] = depth.get(found.hint.queue, 0) + 1
-        return oldest, depth
-
 
 def _is_ahead(pending: Pending, stored: Stored) -> bool:
     """Whether a schedule claims to be of a document that is newer than the one read."""
     return pending.hint is not None and pending.hint.revision > stored.revision
-
-
-def _execution_of(hint: Hint) -> ExecutionId:
-    return ExecutionId(f"{hint.uid}-{hint.n}") if isinstance(hint, PlanHint) else hint.execution

@@ -3,8 +3,9 @@
 from datetime import timedelta
 from typing import Final
 
-from natsched.clock import EPOCH, ServerClock
+from natsched.clock import ServerClock
 from natsched.core.offsets import OffsetFilter, Sample
+from natsched.core.zones import EPOCH
 from natsched.errors import BackendError, Unavailable
 from natsched.logs import get_logger
 from natsched.ports import Backend

@@ -2,10 +2,10 @@
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
 from itertools import islice
 from typing import Final
 
+from natsched.core.backlog import backlogs
 from natsched.core.hints import Pending
 from natsched.core.jobs import Job, JobId, Stored, Unreadable
 from natsched.core.sweeping import Delete, Rehint, Sight, inspect, inspect_schedule
@@ -34,24 +34,12 @@ async def replicas(patient: Patient) -> AsyncIterator[Finding]:
         yield warning("replicas", f"{text}; none reconciles", cure)
     else:
         yield ok("replicas", f"{text}; {leader} reconciles")
-    zones = {one.tzdata: [who.name for who in found if who.tzdata == one.tzdata] for one in found}
+    zones = {one.tzdata: [who.name for who in found if who.tzdata == one.tzdata] for one in found if one.tzdata}
     if len(zones) > 1:
         words = "; ".join(f"{version} on {', '.join(sorted(set(who)))}" for version, who in sorted(zones.items()))
         yield warning("zone data", words, "install one version of tzdata everywhere: they may disagree on instants")
     elif zones:
         yield ok("zone data", f"tzdata {next(iter(zones))} everywhere")
-    async for finding in _unserved(patient, frozenset(queues)):
-        yield finding
-
-
-async def _unserved(patient: Patient, served: frozenset[str]) -> AsyncIterator[Finding]:
-    waiting: Counter[str] = Counter()
-    async for chunk in patient.backend.jobs.scan(chunk=_CHUNK):
-        waiting.update(one.job.spec.queue for one in chunk if isinstance(one.job, Job) and one.job.spec.active)
-    lonely = {queue: number for queue, number in waiting.items() if queue not in served}
-    if lonely:
-        words = ", ".join(f"{queue} ({number} jobs)" for queue, number in sorted(lonely.items()))
-        yield problem("queues", f"no replica serves {words}", "name the queue in [queues] of a replica")
 
 
 async def documents(patient: Patient) -> AsyncIterator[Finding]:
@@ -60,11 +48,13 @@ async def documents(patient: Patient) -> AsyncIterator[Finding]:
     grace = patient.settings.scheduler.reconciler_grace_period
     unreadable: list[Stored] = []
     wrong: Counter[str] = Counter()
+    waiting: Counter[str] = Counter()
     delivered = {found.job for found in await backend.hints.deliveries()}
     sight = Sight(now=patient.clock.now(), grace=grace, live=await living(backend.locks))
     async for chunk in backend.jobs.scan(chunk=_CHUNK):
         total += len(chunk)
         unreadable += [one for one in chunk if isinstance(one.job, Unreadable)]
+        waiting.update(one.job.spec.queue for one in chunk if isinstance(one.job, Job) and one.job.spec.active)
         scheduled = await backend.hints.scheduled_of([one.id for one in chunk])
         for stored in chunk:
             for repair in inspect(stored, scheduled.get(stored.id), sight):
@@ -83,6 +73,11 @@ async def documents(patient: Patient) -> AsyncIterator[Finding]:
         yield warning("schedules", f"{number} of {total} jobs: {reason}", _SWEEP)
     if not wrong:
         yield ok("schedules", "each job's next run has its message")
+    found = await replicas_of(backend.locks)
+    served = {queue for one in found for queue in one.queues}
+    lonely = ", ".join(f"{queue} ({number} jobs)" for queue, number in sorted(waiting.items()) if queue not in served)
+    if found and lonely:
+        yield problem("queues", f"no replica serves {lonely}", "name the queue in [queues] of a replica")
 
 
 async def _waits(patient: Patient, repair: Rehint) -> bool:
@@ -120,17 +115,12 @@ async def _judged(patient: Patient, chunk: Sequence[Pending]) -> AsyncIterator[D
 
 async def deliveries(patient: Patient) -> AsyncIterator[Finding]:
     """See what waits for a replica, and for how long."""
-    now = patient.clock.now()
-    ages: dict[str, list[timedelta]] = {}
-    for found in await patient.backend.hints.deliveries():
-        if found.hint is not None:
-            ages.setdefault(found.hint.queue, []).append(now - found.hint.start)
-    if not ages:
+    found = backlogs(await patient.backend.hints.deliveries(), patient.clock.now())
+    if not found:
         yield ok("deliveries", "nothing waits for a replica")
-    for queue, waits in sorted(ages.items()):
-        oldest = max(waits).total_seconds()
-        text = f"{len(waits)} in queue {queue}, the oldest due {max(oldest, 0.0):.1f} s ago"
-        if oldest <= patient.settings.scheduler.reconciler_grace_period.total_seconds():
+    for queue, backlog in sorted(found.items()):
+        text = f"{backlog.number} in queue {queue}, the oldest due {backlog.oldest:.1f} s ago"
+        if backlog.oldest <= patient.settings.scheduler.reconciler_grace_period.total_seconds():
             yield ok("deliveries", text)
         else:
             cure = "raise the queue's concurrency, start more replicas, or see why its runs take so long"

@@ -74,8 +74,7 @@ def _of_queues(swept: Swept) -> Iterator[Metric]:
     """Yield what is the same for all replicas, so that one of them tells it."""
     depth = GaugeMetricFamily("natsched_queue_depth", "Deliveries not yet acknowledged.", labels=["queue"])
     oldest = GaugeMetricFamily("natsched_queue_oldest_seconds", "Age of the oldest delivery.", labels=["queue"])
-    for queue, number in swept.depth.items():
-        depth.add_metric([queue], number)
-    for queue, age in swept.oldest.items():
-        oldest.add_metric([queue], age)
+    for queue, backlog in swept.backlogs.items():
+        depth.add_metric([queue], backlog.number)
+        oldest.add_metric([queue], backlog.oldest)
     yield from (depth, oldest, GaugeMetricFamily("natsched_jobs", "Jobs at the last sweep.", swept.jobs))

@@ -96,8 +96,8 @@ def test_each_change_of_an_execution_is_told_with_job_execution_and_due(
     [
         (LeaseLost(lease="one.two", running=3), "WARNING"),
         (Repaired(job="a", reason="plan without a message"), "INFO"),
-        (Swept(jobs=1, repairs=1, seconds=0.1, oldest={}, depth={}), "INFO"),
-        (Swept(jobs=1, repairs=0, seconds=0.1, oldest={}, depth={}), "DEBUG"),
+        (Swept(jobs=1, repairs=1, seconds=0.1, backlogs={}), "INFO"),
+        (Swept(jobs=1, repairs=0, seconds=0.1, backlogs={}), "DEBUG"),
         (Quarantined(job="a", reason="v: 2"), "ERROR"),
         (HandedBack(job="a", reason="no handler 'x' here"), "WARNING"),
         (HandedBack(job="a", reason="it is running"), "DEBUG"),

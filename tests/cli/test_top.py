@@ -7,7 +7,7 @@ from rich.console import Console
 
 from natsched.cli.picturing import drawn
 from natsched.cli.top import Picture
-from natsched.client.views import Backlog
+from natsched.core.backlog import Backlog
 from natsched.core.executions import CheckIn, ExecutionStatus
 from natsched.core.jobs import LeaseId
 from natsched.protocol.leases import Living

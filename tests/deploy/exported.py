@@ -5,6 +5,7 @@ from functools import cache
 from types import SimpleNamespace
 from typing import cast
 
+from natsched.core.backlog import Backlog
 from natsched.core.executions import ExecutionStatus
 from natsched.daemon.events import HandedBack, HintDropped, NoticeDropped, Repaired, RunEnded, RunLeftOut, Swept
 from natsched.web.gauges import Gauges
@@ -25,7 +26,7 @@ def exported() -> Mapping[str, frozenset[str]]:
         HandedBack(job="a", reason="r"),
         Repaired(job="a", reason="r"),
         NoticeDropped(job="a", id="n", reason="r"),
-        Swept(jobs=1, repairs=0, seconds=0.1, oldest={"default": 2.5}, depth={"default": 3}),
+        Swept(jobs=1, repairs=0, seconds=0.1, backlogs={"default": Backlog(number=3, oldest=2.5)}),
     ):
         metrics(event)
     link = SimpleNamespace(is_connected=True, reconnects=0)

@@ -182,7 +182,7 @@ async def _resume(server: EmbeddedServer, webhook: str) -> None:
     """Without a replica: replace what is overdue, and resume what a dead one was running."""
     async with client(server, "client") as one:
         with anyio.fail_after(DEADLINE):
-            while not _has_said(server, "client", "$KV.SCHEDULER_EXECUTIONS.>"):  # something has to be overdue
+            while not _has_said(server, "client", f"{NAMES.prefix}.webhook.>"):  # something has to be overdue
                 await anyio.sleep(0.3)
                 generation = (await one.get_job("app.tick")).generation
                 schedule = Interval(milliseconds=100 + generation)

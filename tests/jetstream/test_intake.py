@@ -8,6 +8,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from natsched.core.hints import PlanHint
 from natsched.jetstream.api import call
 from natsched.jetstream.intake import QueueDelivery, QueueIntake, ack_numbers
 from natsched.jetstream.pulling import Loss, Puller
@@ -52,7 +53,7 @@ async def collect(intake: Intake, number: int, *, room: int = 100) -> list[Deliv
 
 def numbers(deliveries: list[Delivery]) -> list[int]:
     found = [delivery.hint for delivery in deliveries]
-    return sorted(hint.n for hint in found if hint is not None and not hasattr(hint, "execution"))
+    return sorted(hint.n for hint in found if isinstance(hint, PlanHint))
 
 
 async def test_an_intake_goes_on_by_itself_after_a_restart(opened: Opened, server: EmbeddedServer) -> None:

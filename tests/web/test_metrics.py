@@ -8,6 +8,7 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from natsched import Once
+from natsched.core.backlog import Backlog
 from natsched.core.executions import ExecutionStatus
 from natsched.daemon.events import HandedBack, RunEnded, RunLeftOut, RunStarted, Swept
 from natsched.web.metrics import Metrics
@@ -65,8 +66,8 @@ async def test_what_is_counted_is_what_ran(world: World) -> None:
         assert (seen["natsched_serving",], seen["natsched_lease_held",], seen["natsched_primary",]) == (1, 1, 1)
         swept = world.told(Swept)[-1]
         assert seen["natsched_jobs",] == swept.jobs == 4
-        assert seen["natsched_queue_depth", "default"] == swept.depth["default"]
-        assert seen["natsched_queue_oldest_seconds", "default"] == swept.oldest["default"]
+        assert seen["natsched_queue_depth", "default"] == swept.backlogs["default"].number
+        assert seen["natsched_queue_oldest_seconds", "default"] == swept.backlogs["default"].oldest
 
 
 @in_a_world
@@ -89,7 +90,7 @@ async def test_what_was_lost_with_its_replica_is_told_as_left_out(world: World) 
 async def test_queues_are_told_while_the_replica_is_the_primary_one(world: World) -> None:
     for is_primary in (True, False):
         metrics = Metrics()
-        metrics(Swept(jobs=1, repairs=0, seconds=0.1, oldest={"default": 2.5}, depth={"default": 3}))
+        metrics(Swept(jobs=1, repairs=0, seconds=0.1, backlogs={"default": Backlog(number=3, oldest=2.5)}))
         async with web(world, partial(make_condition, is_primary=is_primary), metrics=metrics) as one:
             seen = await scraped(one)
             assert seen.get(("natsched_queue_depth", "default")) == (3 if is_primary else None)
