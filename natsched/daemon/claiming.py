@@ -240,7 +240,12 @@ class Claimer:
         return max(claim.start, self._clock.now()) + min(grown, _LONGEST_PATIENCE)
 
     async def _win(self, stored: Stored, claim: Claim) -> tuple[Job, int] | None:
-        """Write the claim; a lost one may be this very claim, whose answer was lost."""
+        """Write the claim; a lost one may be this very claim, whose answer was lost.
+
+        Records come before the claim that they belong to, and stay: so there are none of one that is lost already.
+        """
+        if claim.records and (await self._backend.jobs.read(claim.job.id)).revision != stored.revision:
+            return await self._own(claim)
         await self._books.keep(claim.job, *claim.records)
         try:
             revision = await self._books.write(claim.job, expected=stored.revision)

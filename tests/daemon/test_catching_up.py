@@ -1,6 +1,6 @@
 """What was not run in time: caught up with, given up, or asked for afterwards; and always told of."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -10,7 +10,7 @@ import pytest
 from natsched.core.backoff import RetryPolicy
 from natsched.core.endings import record_of_none
 from natsched.core.executions import ExecutionStatus
-from natsched.core.jobs import Job
+from natsched.core.jobs import Job, JobId, Stored
 from natsched.core.planning import gap_of
 from natsched.core.schedules import Interval, Once
 from natsched.errors import Conflict, ExecutionFailed, InvalidJob
@@ -309,9 +309,9 @@ async def test_a_handle_takes_no_record_of_a_decision_that_was_not_written(world
     world.handler(takes=20)
     await world.client.ensure_job("a", Interval(seconds=10), handler="h", history="failures")
     await world.clock.sleep(35)
-    handle = await world.client.trigger_job("a")
     await world.start()
     await world.clock.sleep(1)
+    handle = await world.client.trigger_job("a")
     (coalesced,) = await world.client.executions("a", missed=True)
     stale = replace(coalesced, execution=handle.execution_id, status=S.EXPIRED, manual=True)
     await world.backend.history.create(stale, ttl=timedelta(days=1))
@@ -405,3 +405,22 @@ async def test_a_change_tells_of_all_that_it_supersedes_though_an_earlier_look_l
         assert (record.uid, record.number, record.status) == (job.uid, 9, S.SUPERSEDED), change
         if change == "update":
             await world.client.remove_job("a")
+
+
+@in_a_world
+async def test_a_claim_tells_of_nothing_that_runs_after_all_as_its_job_was_changed_meanwhile(world: World) -> None:
+    world.handler()
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h")
+    await world.clock.sleep(35)
+    read = world.backend.jobs.read_many
+
+    async def read_and_change(ids: Sequence[JobId]) -> Mapping[JobId, Stored]:
+        found = await read(ids)
+        await world.client.ensure_job("a", Interval(seconds=10), handler="h", catch_up="all")
+        return found
+
+    world.backend.jobs.read_many = read_and_change  # type: ignore[method-assign, assignment]
+    await world.start()
+    await world.clock.sleep(1)
+    assert (dues(world), told(world)) == ([10.0, 20.0, 30.0], [])
+    assert [record.status for record in await world.backend.history.list()] == [S.OK] * 3
