@@ -45,7 +45,11 @@ class Receive:
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """Answer for one of the deliveries that were ever handed out, the last first."""
+    """Answer for one of the deliveries that were ever handed out, the last first.
+
+    Nothing but an acknowledgement comes after another answer, or for what was handed out again since: what a server
+    does then depends on how far its own queue of redeliveries has got.
+    """
 
     queue: str | None
     index: int
@@ -57,6 +61,10 @@ class Say:
         if not held:
             return None
         delivery = held[-1 - self.index % len(held)]
+        newest = max((it.attempts for it in held if _same(it, delivery)), default=0)
+        if self.what != "ack" and (id(delivery) in world.answered or delivery.attempts < newest):
+            return None
+        world.answered.add(id(delivery))
         match self.what:
             case "ack":
                 delivery.ack()
@@ -119,6 +127,10 @@ async def _is_listed(world: World, seq: int) -> bool:
 
 def _content(delivery: Any) -> object:
     return delivery.hint if hasattr(delivery, "hint") else delivery.notice
+
+
+def _same(one: Any, other: Any) -> bool:
+    return (_seq(one), _content(one)) == (_seq(other), _content(other))
 
 
 def _seq(delivery: Any) -> int:

@@ -54,6 +54,7 @@ class World:
     intakes: dict[str, Intake] = field(default_factory=dict)
     notices: NoticeIntake | None = None
     held: dict[str | None, list[Any]] = field(default_factory=dict)
+    answered: set[int] = field(default_factory=set)
     locks: list[Any] = field(default_factory=list)
     followed: list[Any] = field(default_factory=list)
     limit: float = math.inf
