@@ -41,6 +41,7 @@ async def open_jetstream(
         finally:
             streams = [asset.name for asset in topology.assets() if asset.kind is Kind.STREAM]
             for name in (*streams, *made.made):
+                await call(opened.connection, f"STREAM.PURGE.{name}")  # one made again at once may have what it had
                 await call(opened.connection, f"STREAM.DELETE.{name}")
 
 

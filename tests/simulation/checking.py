@@ -45,6 +45,8 @@ def bounds_of(drawn: Drawn) -> Bounds:
     """Return how exact the history has to be, by what was drawn to befall it."""
     whats = {step.what for step in drawn.steps}
     late, finishing = timedelta(seconds=0.6), timedelta(seconds=0.2)
+    if any("concurrency_key" in step.given.get("options", ()) for step in drawn.steps):
+        late = timedelta(seconds=1.1)  # a run that waits for its group asks again each second
     if whats & {"question slow", "answer slow", "fires late", "read is old"}:
         late, finishing = timedelta(seconds=4), timedelta(seconds=3)
     if "delivery held back" in whats:
