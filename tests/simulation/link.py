@@ -135,7 +135,7 @@ class Link:
         if is_cut or what.endswith("lost"):
             await self._silence()
         if step is not None and what.endswith("slow"):
-            self.touched = anyio.current_time()
+            self.touched = max(self.touched, anyio.current_time())
             await anyio.sleep(step.lasts)
         if part == "question":  # all of the time that both ways take: half the timers
             await self.travel()
@@ -147,7 +147,7 @@ class Link:
         return self.strike("word") is None and not (self.dead or self.frozen or self.cut_there)
 
     async def _silence(self) -> NoReturn:
-        self.touched = anyio.current_time()
+        self.touched = max(self.touched, anyio.current_time())
         await anyio.sleep(TIMEOUT)
         await self.thawed()
         raise Unavailable
