@@ -195,6 +195,15 @@ def newer_hints_replaced() -> Iterator[None]:
         yield
 
 
+def repairs_with_an_id() -> AbstractContextManager[object]:
+    """A repair goes straight among the deliveries, where the server's window may swallow it."""
+
+    async def careless(self: Hinter, hint: Hint) -> None:
+        await self._stream.deliver(hint)
+
+    return mock.patch.object(Hinter, "repair", careless)
+
+
 @contextmanager
 def schedules_deleted_by_subject() -> Iterator[None]:
     """What is deleted is whatever lies there by now."""
@@ -265,9 +274,9 @@ def crashes_uncounted() -> AbstractContextManager[object]:
     return mock.patch.object(takeovers, "_take_over", again)
 
 
-def _ensured(at: float, seconds: float, whom: str = "c2") -> Step:
-    options = {"metadata": {"version": 1, "lasts": 0.0, "fails": ""}}
-    given = {"job": "j0", "schedule": Interval(seconds=seconds), "options": options}
+def _ensured(at: float, seconds: float, whom: str = "c2", max_runs: int | None = None, **options: Any) -> Step:
+    options = {"metadata": {"version": 1, "lasts": 0.0, "fails": ""}, **options}
+    given = {"job": "j0", "schedule": Interval(seconds=seconds, max_runs=max_runs), "options": options}
     return Step(what="ensures", whom=whom, at=at, given=given)
 
 
@@ -282,6 +291,11 @@ LATE_DELETION: Final = (
     Step(what="pauses", whom="c1", at=9.0, given={"job": "j0", "until": None}),
     Step(what="question slow", whom="c1", nth=4, lasts=0.5),  # the deletion of the schedule that it left
     Step(what="resumes", whom="c2", at=9.1, given={"job": "j0"}),
+)
+LOST_PART: Final = (
+    _ensured(2.1, 3.0, max_runs=1, scope="all"),
+    Step(what="dies", whom="r3", at=3.0, lasts=0.5),  # its part is lost, as a repair finds
+    Step(what="retries", whom="c1", at=20.0, given={"job": "j0"}),  # its hint has that repair's id
 )
 
 MUTATIONS: Final[Mapping[str, Mutation]] = {
@@ -298,6 +312,7 @@ MUTATIONS: Final[Mapping[str, Mutation]] = {
     "the record before the document": Mutation(record_after_document, 10),
     "the document before the acknowledgement": Mutation(finish_without_document, 0),
     "never replacing a newer hint": Mutation(newer_hints_replaced, 0, steps=LATE_HINT),
+    "repairs without a message id": Mutation(repairs_with_an_id, 0, steps=LOST_PART),
     "deleting schedules by sequence": Mutation(schedules_deleted_by_subject, 0, steps=LATE_DELETION),
     "the server's clock": Mutation(wall_clock_believed, 0),
     "one at a time of a group": Mutation(groups_free, 0, (), {"concurrency_key": "g"}),
