@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from natsched.core.hints import Hint, decode_hint, encode_hint
+from natsched.core.hints import Hint, Pending, decode_hint, encode_hint
 from natsched.core.ids import is_job_id
 from natsched.core.jobs import JobId
 from natsched.errors import BackendError, DocumentError
@@ -13,7 +13,6 @@ from natsched.jetstream.publisher import EXPECTED, MESSAGE_ID, Publisher
 from natsched.jetstream.requests import Message, Requests
 from natsched.jetstream.translate import NotFound
 from natsched.jetstream.wire import header
-from natsched.ports import Pending
 from natsched.turns import in_turns
 
 _SCHEDULE: Final = "Nats-Schedule"

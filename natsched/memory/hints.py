@@ -6,13 +6,12 @@ from functools import partial
 
 from anyio.lowlevel import checkpoint
 
-from natsched.core.hints import Hint, encode_hint
+from natsched.core.hints import Hint, Pending, encode_hint
 from natsched.core.jobs import JobId
 from natsched.memory.stream import Message, Stream, below
 from natsched.memory.subjects import DELIVERIES, delivery_of, plan_schedule, read_pending, schedule_of
 from natsched.memory.timers import Timers
 from natsched.memory.window import Window
-from natsched.ports import Pending
 
 
 class MemoryHints:

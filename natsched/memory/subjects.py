@@ -1,11 +1,10 @@
 """Where a hint lies in the stream, and how a message of it is read."""
 
-from natsched.core.hints import Hint, PlanHint, decode_hint
+from natsched.core.hints import Hint, Pending, PlanHint, decode_hint
 from natsched.core.ids import is_job_id
 from natsched.core.jobs import JobId
 from natsched.errors import DocumentError
 from natsched.memory.stream import Message
-from natsched.ports import Pending
 
 DELIVERIES = "scheduler.delivery"
 NOTICES = "scheduler.webhook"

@@ -7,9 +7,8 @@ from typing import Final, Literal
 
 from hypothesis import strategies as st
 
-from natsched.core.hints import Hint
+from natsched.core.hints import Hint, Pending
 from natsched.core.jobs import JobId
-from natsched.ports import Pending
 from tests.conformance.world import HOUR, MOMENT, Answer, Operation, Which, World, all_of, mixed
 from tests.factories import NOON, make_plan_hint, make_run_hint
 

@@ -4,10 +4,10 @@ from datetime import timedelta
 
 import pytest
 
-from natsched.core.hints import Hint
+from natsched.core.hints import Hint, Pending
 from natsched.core.jobs import JobId
 from natsched.errors import Conflict
-from natsched.ports import Backend, Pending
+from natsched.ports import Backend
 from tests.contract.servers import Server
 from tests.contract.waiting import PAST, collect, eventually, receive_one, soon
 from tests.factories import make_plan_hint, make_run_hint
