@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from natsched.core.backfilling import backfill, instants_to_run, is_under_way
-from natsched.core.deciding import ITS_TURN, decide
+from natsched.core.deciding import decide
 from natsched.core.decisions import Claim, Settle, Wait
 from natsched.core.documents import decode_job, encode_job
 from natsched.core.executions import ExecutionStatus
@@ -18,6 +18,7 @@ from natsched.core.hints import RunHint
 from natsched.core.jobs import MAX_MANUAL, ExecutionId, Job, LeaseId, Manual, Running, Stored
 from natsched.core.owed import freed
 from natsched.core.schedules import Cron, Interval, Once
+from natsched.core.waiting import ITS_TURN
 from natsched.errors import InvalidJob, TooManyEntries
 from tests.core.strategies import HERE, durations, instant_of, jobs, moments, repeating, specs
 from tests.factories import NOON, make_job, make_run_hint
