@@ -3,12 +3,14 @@
 from collections.abc import AsyncIterator, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import islice
 from typing import Final
 
 from natsched.core.documents import decode_check_in
+from natsched.core.endings import is_unwritten
 from natsched.core.executions import CheckIn, ExecutionStatus, Record
 from natsched.core.ids import job_id
-from natsched.core.jobs import Job, Stored
+from natsched.core.jobs import Job, JobId, Stored
 from natsched.core.pauses import left_out_by_pause
 from natsched.errors import InvalidJob
 from natsched.ports import Backend
@@ -108,13 +110,23 @@ async def _recorded(backend: Backend, question: Question) -> Sequence[Record]:
     while True:
         records = await backend.history.list(question.job, question.execution, limit=asked)
         recent = [record for record in records if since is None or (record.ended_at or record.due) >= since]
-        chosen = list(_told_once(recent))
+        chosen = await _written(backend, list(_told_once(recent)))
         if question.is_choosy:
             chosen = [record for record in _last_attempts(chosen) if _is_asked_for(record, question)]
         is_all = len(records) < asked or len(recent) < len(records) or asked >= _FARTHEST
         if len(chosen) >= question.limit or is_all:
             return chosen
         asked *= 4
+
+
+async def _written(backend: Backend, records: Sequence[Record]) -> list[Record]:
+    """Leave out what was told of for a write that never came: the instants have their fate before them."""
+    names = iter({JobId(record.job) for record in records if record.first is not None})
+    jobs: dict[str, Job] = {}
+    while part := list(islice(names, _CHUNK)):
+        found = await backend.jobs.read_many(part)
+        jobs |= {name: stored.job for name, stored in found.items() if isinstance(stored.job, Job)}
+    return [record for record in records if record.job not in jobs or not is_unwritten(record, jobs[record.job])]
 
 
 def _is_asked_for(record: Record, question: Question) -> bool:
@@ -126,11 +138,11 @@ def _is_asked_for(record: Record, question: Question) -> bool:
 
 
 def _told_once(records: Iterable[Record]) -> Iterator[Record]:
-    """Leave out what a decision told of that came to nothing: a newer record of the same gap tells of all of it."""
+    """Leave out what a decision told of that came to nothing: a newer record of its instants tells of all of them."""
     told: dict[tuple[str, str], tuple[datetime, datetime]] = {}
     for record in records:
-        if record.first is not None and record.last is not None:
-            which = record.job, record.execution
+        if record.first is not None and record.last is not None and not record.manual:
+            which = record.job, record.uid
             known = told.get(which)
             if known is not None and known[0] <= record.first and record.last <= known[1]:
                 continue

@@ -100,6 +100,19 @@ def record_of_none(job: Job, gap: Gap, status: ExecutionStatus, reason: str, *, 
     )
 
 
+def is_unwritten(record: Record, job: Job) -> bool:
+    """Whether a record that runs did not happen is of a decision that came to nothing, or is not written yet.
+
+    Records come before the write that they belong to, which moves the plan on: here the plan is there still, or a
+    pause came between, which will tell of the same instants.
+    """
+    if record.first is None or record.manual or record.uid != job.uid:
+        return False
+    since = None if job.spec.active else job.spec.paused_since
+    is_paused = since is not None and record.first > since and record.status is not ExecutionStatus.PAUSED
+    return is_paused or record.execution == job.execution_id(job.status.plan.n)
+
+
 def record_of_waiting(
     job: Job, execution: ExecutionId, entry: Manual | Retrying, status: ExecutionStatus, reason: str, *, now: datetime
 ) -> Record:

@@ -350,15 +350,39 @@ async def test_what_falls_due_while_the_end_of_a_pause_is_lost_is_told_of_too(wo
 # Records of a write that was planned and never made
 
 
-async def planned_and_not_made(world: World) -> None:
+async def planned_and_not_made(world: World, *, first: float = 10) -> None:
     """Have the record lie there of a look at the plan, after 35 s, of which the write was lost to another one."""
     job = (await world.client.get_job("a")).document
     looked = epoch(world) + timedelta(seconds=35)
     status = S.COALESCED
     stale = record_of_none(
-        job, gap_of(job, epoch(world) + timedelta(seconds=10), looked), status, "stale", now=looked
+        job, gap_of(job, epoch(world) + timedelta(seconds=first), looked), status, "stale", now=looked
     )
     assert await world.backend.history.create(stale, ttl=timedelta(days=1))
+
+
+@in_a_world
+async def test_nobody_is_told_of_a_record_whose_write_has_not_come(world: World) -> None:
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h")
+    await world.clock.sleep(35)
+    await planned_and_not_made(world)
+    assert len(await world.backend.history.list("a")) == 1
+    assert list(await world.client.executions("a", missed=True)) == []
+    assert list(await world.client.executions()) == []
+
+
+@in_a_world
+async def test_what_waited_as_a_job_paused_itself_is_told_of_by_the_pause_alone(world: World) -> None:
+    world.handler(takes=30, fails=ValueError("no"))
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h", overlap="queue", auto_pause_after=1)
+    await world.start()
+    await world.clock.sleep(39)
+    await planned_and_not_made(world, first=20)
+    await world.clock.sleep(21)
+    assert [record.status for record in await world.client.executions("a")] == [S.FAILED]
+    await world.client.resume_job("a")
+    records = await world.client.executions("a")
+    assert [(record.status, record.number) for record in records] == [(S.PAUSED, 5), (S.FAILED, 1)]
 
 
 @in_a_world

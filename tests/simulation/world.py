@@ -18,6 +18,7 @@ from unittest import mock
 import anyio
 from anyio.abc import TaskGroup
 
+from natsched.client.records import Question, find
 from natsched.core.jobs import Job
 from natsched.memory.backend import MemoryBackend
 from natsched.testing import Absence, Outage
@@ -117,7 +118,7 @@ class Simulation:
         async for chunk in self._server.jobs.scan():
             journal.jobs |= {stored.id: stored.job for stored in chunk if isinstance(stored.job, Job)}
         journal.active |= self._active()
-        journal.records = list(await self._server.history.list(limit=1_000_000))
+        journal.records = list(await find(self._server, Question(limit=1_000_000), self.clock.now()))
         journal.hints = list(await self._server.hints.deliveries())
         async for pending in self._server.hints.walk():
             journal.hints += pending
