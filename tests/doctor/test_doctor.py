@@ -130,11 +130,9 @@ async def test_a_reader_hears_what_it_may_not_ask(tmp_path: Path) -> None:
     said = json.loads(ran.out)
     levels = {one["check"]: one["level"] for one in said["findings"]}
     assert (ran.code, levels["replicas"], levels["stream SCHEDULER"]) == (1, "problem", "ok"), said
-    assert {name for name, level in levels.items() if level == "unknown"} == {
-        "user",
-        "sync_interval",
-        "strangers",
-    }
+    assert {name for name, level in levels.items() if level == "unknown"} == {"sync_interval", "strangers"}
+    texts = {one["check"]: one["text"] for one in said["findings"]}
+    assert texts["permissions"] == "reader of account NATSCHED may act as reader"
 
 
 async def test_the_monitoring_port_tells_how_often_the_server_syncs(
