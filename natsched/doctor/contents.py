@@ -114,11 +114,20 @@ async def _judged(patient: Patient, chunk: Sequence[Pending]) -> AsyncIterator[D
 
 
 async def deliveries(patient: Patient) -> AsyncIterator[Finding]:
-    """See what waits for a replica, and for how long."""
-    found = backlogs(await patient.backend.hints.deliveries(), patient.clock.now())
-    if not found:
+    """See what waits for a replica, and for how long; what runs does not wait."""
+    pending = [one for one in await patient.backend.hints.deliveries() if one.hint is not None]
+    running: set[str] = set()
+    live = await living(patient.backend.locks)
+    jobs = iter({one.job for one in pending})
+    while part := list(islice(jobs, _CHUNK)):
+        stored = await patient.backend.jobs.read_many(part)
+        found = [one.job.status.running for one in stored.values() if isinstance(one.job, Job)]
+        running |= {name for several in found for name, one in several.items() if one.lease in live}
+    waiting = [one for one in pending if one.hint is not None and one.hint.execution not in running]
+    queues = backlogs(waiting, patient.clock.now())
+    if not queues:
         yield ok("deliveries", "nothing waits for a replica")
-    for queue, backlog in sorted(found.items()):
+    for queue, backlog in sorted(queues.items()):
         text = f"{backlog.number} in queue {queue}, the oldest due {backlog.oldest:.1f} s ago"
         if backlog.oldest <= patient.settings.scheduler.reconciler_grace_period.total_seconds():
             yield ok("deliveries", text)

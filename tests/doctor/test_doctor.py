@@ -24,6 +24,7 @@ from natsched.jetstream.api import call
 from natsched.jetstream.connection import Connection, ConnectionOptions
 from natsched.jetstream.server import EmbeddedServer
 from natsched.memory import MemoryBackend
+from natsched.targets.context import Context
 from natsched.targets.registry import Registry
 from natsched.wiring import open_connection, topology_of
 from tests.cli.running import finished
@@ -154,6 +155,23 @@ async def test_deliveries_that_nobody_takes_are_told_of(settings: Settings) -> N
         with anyio.fail_after(10):
             while "deliveries" not in await found(_without_grace(settings)):
                 pass
+
+
+async def test_what_runs_for_long_does_not_wait_for_a_replica(settings: Settings) -> None:
+    registry, begun, end = Registry(), anyio.Event(), anyio.Event()
+
+    @registry.handler("long")
+    async def long(ctx: Context) -> None:
+        begun.set()
+        await end.wait()
+
+    async with embed(registry, settings=settings) as client:
+        await client.ensure_job("a", Interval(hours=1), handler="long")
+        await client.trigger_job("a")
+        await begun.wait()
+        checks = {one.check: one for one in await examine(_without_grace(settings))}
+        end.set()
+    assert (checks["deliveries"].level, checks["deliveries"].text) == (Level.OK, "nothing waits for a replica")
 
 
 async def test_a_schedule_that_the_server_does_not_fire_is_stuck(settings: Settings) -> None:
