@@ -34,6 +34,14 @@ async def replicas(patient: Patient) -> AsyncIterator[Finding]:
         yield warning("replicas", f"{text}; none reconciles", cure)
     else:
         yield ok("replicas", f"{text}; {leader} reconciles")
+    versions = {one.natsched: [who.name for who in found if who.natsched == one.natsched] for one in found}
+    if len(versions) > 1:
+        words = "; ".join(
+            f"{version or 'an older one'} on {', '.join(sorted(set(who)))}" for version, who in versions.items()
+        )
+        yield warning("natsched", words, "install one version everywhere, where this is no upgrade under way")
+    else:
+        yield ok("natsched", f"version {next(iter(versions))} everywhere")
     zones = {one.tzdata: [who.name for who in found if who.tzdata == one.tzdata] for one in found if one.tzdata}
     if len(zones) > 1:
         words = "; ".join(f"{version} on {', '.join(sorted(set(who)))}" for version, who in sorted(zones.items()))

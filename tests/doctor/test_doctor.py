@@ -11,6 +11,7 @@ import pytest
 
 from natsched.client.client import Client
 from natsched.client.connecting import connect
+from natsched.client.versions import versions
 from natsched.clock import SystemClock
 from natsched.config import Settings, load
 from natsched.core.hints import PlanHint
@@ -69,6 +70,11 @@ async def test_a_healthy_set_up_is_well(settings: Settings) -> None:
         checks = {one.check: one.text for one in await examine(settings)}
         await client.ensure_job("b", Interval(seconds=3600), queue="lonely")
         assert (await found(settings))["queues"].text == "no replica serves lonely (1 jobs)"
+        async with open_connection(settings) as connection:
+            about = b'{"replica": "old", "queues": {"default": 5}, "natsched": "0.0.1"}'
+            await connection.request("$KV.SCHEDULER_LOCKS.lease.old.X", about)
+        assert "0.0.1 on old" in (await found(settings))["natsched"].text
+        assert checks["natsched"] == f"version {versions()['natsched']} everywhere"
     assert "r1 reconciles" in checks["replicas"]
     assert checks["jobs"] == "1 can be read"
     assert "replica and client and reader" in checks["permissions"]
