@@ -9,6 +9,7 @@ import typer
 
 from natsched.cli.apply import ApplyOptions
 from natsched.cli.asking import ask
+from natsched.cli.bulk import progress_bar
 from natsched.cli.flags import Where
 from natsched.cli.output import Output, dumps
 from natsched.client.client import Client
@@ -64,7 +65,8 @@ class Applying:
         if not options.yes and not typer.confirm("Apply this?", err=True):
             self._refused = True
             return laid_out, None
-        return laid_out, await client.apply_plan(laid_out)
+        with progress_bar(self._where, "jobs") as progress:
+            return laid_out, await client.apply_plan(laid_out, progress=progress)
 
     def _show(self, laid_out: Outline) -> None:
         output = self._output

@@ -21,7 +21,7 @@ def ensure_file(where: Where, file: Path) -> None:
     jobs = load_jobs(file)
 
     async def question(client: Client) -> BulkResult:
-        with _progress(len(jobs), shown=sys.stderr.isatty() and not where.json) as progress:
+        with progress_bar(where, "jobs") as progress:
             return await client.ensure_jobs(jobs, progress=progress)
 
     found = ask(where, question)
@@ -32,13 +32,14 @@ def ensure_file(where: Where, file: Path) -> None:
 
 
 @contextmanager
-def _progress(total: int, *, shown: bool) -> Iterator[Progress | None]:
-    if not shown:
+def progress_bar(where: Where, what: str) -> Iterator[Progress | None]:
+    """Show how much is done, on a terminal."""
+    if where.json or not sys.stderr.isatty():
         yield None
         return
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = TextColumn("jobs"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    columns = TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
-        task = bar.add_task("jobs", total=total)
-        yield lambda done, _: bar.update(task, completed=done)
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

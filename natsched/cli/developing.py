@@ -21,7 +21,7 @@ from natsched.errors import ConfigError
 from natsched.jetstream.server import EmbeddedServer, ServerOptions
 from natsched.targets.registry import Registry
 from natsched.web.metrics import Metrics
-from natsched.web.serving import served
+from natsched.web.serving import listening, served
 from natsched.wiring import Opened, open_backend, operations
 
 HOST: Final = "127.0.0.1"
@@ -62,7 +62,7 @@ class Dev:
         metrics = Metrics()
         observers = (board, LogObserver(opened.clock, runs=False), metrics)
         replica = build_replica(settings, opened, self._registry, observers)
-        async with served(settings, opened, replica, metrics) as http:
+        async with listening(settings) as http, served(settings, opened, replica, metrics, http):
             self._greet(settings, found, http.url if http is not None else None)
             await self._stopping.run(replica, board.begin, seconds=self._options.duration)
 
@@ -77,10 +77,10 @@ class Dev:
         other = "" if usual else f" --server {url}"
         for text, style in (
             ("natsched dev: a nats-server, one replica, and jobs that run", "bold"),
-            (f"  server   {url}{'' if usual else '   (4222 is taken)' if self._options.port is None else ''}", ""),
-            *([(f"  http     {http}", "")] if http is not None else []),
-            (f"  data     {folder}", ""),
-            (f"  jobs     {found.created} created, {found.updated} updated, {found.unchanged} unchanged", ""),
+            (f"  server     {url}{'' if usual else '   (4222 is taken)' if self._options.port is None else ''}", ""),
+            *([(f"  dashboard  {http}/", "")] if http is not None else []),
+            (f"  data       {folder}", ""),
+            (f"  jobs       {found.created} created, {found.updated} updated, {found.unchanged} unchanged", ""),
             ("", ""),
             ("In a second terminal:", "bold"),
             (f"  natsched job list{other}", "cyan"),

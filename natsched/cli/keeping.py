@@ -3,9 +3,12 @@
 from pathlib import Path
 
 from natsched.cli.asking import ask
+from natsched.cli.bulk import progress_bar
 from natsched.cli.defining import as_options
 from natsched.cli.flags import Where
 from natsched.cli.output import Output
+from natsched.client.backup import RestoreResult
+from natsched.client.client import Client
 from natsched.client.forms import iso
 
 
@@ -23,7 +26,12 @@ def backup(where: Where, file: Path) -> None:
 def restore(where: Where, file: Path, *, overwrite: bool, dry_run: bool) -> None:
     """Restore a backup and say what came back."""
     output = Output(json=where.json)
-    found = ask(where, lambda client: client.restore(file, overwrite=overwrite, dry_run=dry_run))
+
+    async def question(client: Client) -> RestoreResult:
+        with progress_bar(where, "restored") as progress:
+            return await client.restore(file, overwrite=overwrite, dry_run=dry_run, progress=progress)
+
+    found = ask(where, question)
     about = {
         "since": iso(found.since),
         "dry_run": dry_run,

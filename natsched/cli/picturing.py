@@ -17,13 +17,16 @@ from natsched.client.measures import distance, instant, span, time_of_day
 from natsched.core.executions import Record
 
 _LATEST = 12
+_ELASTIC = ("EXECUTION", "SAID", "WHY")
+"""Columns that give way first where the terminal is narrow."""
 
 
 def drawn(picture: Picture, width: int) -> RenderableType:
     """Return the whole screen."""
     states = ", ".join(f"{number} {name}" for name, number in sorted(picture.states.items()))
     title = Text(f"natsched  {instant(picture.now.replace(microsecond=0))}", "bold")
-    jobs = Text(f"{picture.jobs} jobs{f' ({states})' if states else ''}")
+    number = "counting the" if picture.jobs is None else f"{picture.jobs}"
+    jobs = Text(f"{number} jobs{f' ({states})' if states else ''}")
     recent = picture.last_minute()
     return Group(
         title,
@@ -43,12 +46,12 @@ def _titled(title: str, content: RenderableType) -> Sequence[RenderableType]:
 def _table(*columns: str) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for column in columns:
-        table.add_column(column, overflow="ellipsis", no_wrap=True)
+        table.add_column(column, overflow="ellipsis", no_wrap=column not in _ELASTIC)
     return table
 
 
 def _cells(values: Iterable[str]) -> Iterable[Text]:
-    return (Text(clean(value), STYLES.get(value, "")) for value in values)
+    return (Text(clean(value), STYLES.get(value, ""), no_wrap=True, overflow="ellipsis") for value in values)
 
 
 def _replicas(picture: Picture) -> RenderableType:

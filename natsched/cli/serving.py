@@ -45,19 +45,19 @@ async def run(
                 handlers=plugin.handlers,
                 jobs=plugin.jobs,
             )
-        async with open_backend(settings) as opened:
-            observers = (LogObserver(opened.clock),)
-            if not settings.http.enabled:
-                replica = build_replica(settings, opened, registry, observers)
+        if not settings.http.enabled:
+            async with open_backend(settings) as opened:
+                replica = build_replica(settings, opened, registry, (LogObserver(opened.clock),))
                 async with offered(settings, opened):
                     await stopping.run(replica, lambda: ready(replica))
-            else:
-                from natsched.web.metrics import Metrics  # loaded where it is served alone
-                from natsched.web.serving import served
+        else:
+            from natsched.web.metrics import Metrics  # loaded where it is served alone
+            from natsched.web.serving import listening, served
 
+            async with listening(settings) as server, open_backend(settings) as opened:
                 metrics = Metrics()
-                replica = build_replica(settings, opened, registry, (*observers, metrics))
-                async with served(settings, opened, replica, metrics), offered(settings, opened):
+                replica = build_replica(settings, opened, registry, (LogObserver(opened.clock), metrics))
+                async with served(settings, opened, replica, metrics, server), offered(settings, opened):
                     await stopping.run(replica, lambda: ready(replica))
     if stopping.before_ready:
         log.info("stopped before it was ready", action="stopped")

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from natsched.cli.output import Cells, dumps
-from natsched.client.details import why
+from natsched.cli.output import Cells
+from natsched.client.details import logged, why
 from natsched.client.measures import distance, instant, span, when
 from natsched.client.views import JobView
 from natsched.clock import SystemClock
@@ -65,18 +65,9 @@ def record_line(record: Record) -> str:
 
 def log_lines(record: Record) -> Iterable[str]:
     """Yield what was logged in an attempt, as `execution logs` shows it."""
-    if record.logs is None:
-        return
-    yield f"attempt {record.attempt}, {record.status} {instant(record.ended_at)}"
-    if record.logs.cut:
-        yield f"  ({record.logs.cut:,} older lines were more than is kept)"
-    for line in record.logs.lines:
-        fields = dict(line.fields)
-        exception = fields.pop("exception", None)
-        told = (f"{name}={value if isinstance(value, str) else dumps(value)}" for name, value in fields.items())
-        yield "  ".join((f"  {instant(line.at)}", f"{line.level:<8}", " ".join((line.text, *told))))
-        if isinstance(exception, str):
-            yield from (f"    {part}" for part in exception.splitlines())
+    if record.logs is not None:
+        yield f"attempt {record.attempt}, {record.status} {instant(record.ended_at)}"
+        yield from (f"  {line}" for line in logged(record.logs))
 
 
 def upcoming_rows(found: Sequence[Upcoming]) -> tuple[Cells, Iterable[Cells]]:

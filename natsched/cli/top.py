@@ -33,12 +33,15 @@ _PATIENCE: Final = 10
 
 @dataclass(slots=True)
 class Picture:
-    """What is shown: who is at work, what waits, what runs, and what ended in the last minute."""
+    """What is shown: who is at work, what waits, what runs, and what ended in the last minute.
+
+    `jobs` is None until they were counted.
+    """
 
     now: datetime
     replicas: "Sequence[Living]" = ()
     backlog: "Mapping[str, Backlog]" = field(default_factory=dict)
-    jobs: int = 0
+    jobs: int | None = None
     states: dict[str, int] = field(default_factory=dict)
     running: list[Record] = field(default_factory=list)
     ended: deque[Record] = field(default_factory=lambda: deque(maxlen=_KEPT))
@@ -111,16 +114,22 @@ def top(
 
 
 async def _once(client: Client) -> Picture:
+    picture = await _begin(client)
+    await _look_at_jobs(client, picture)
+    return picture
+
+
+async def _begin(client: Client) -> Picture:
+    """Return what is there at once, however many jobs there are."""
     picture = Picture(now=SystemClock().now())
     await _look(client, picture)
-    await _look_at_jobs(client, picture)
     picture.ended.extend(reversed(await client.executions(since=picture.now - MINUTE, limit=1000)))
     return picture
 
 
 async def _follow(client: Client, draw: Callable[[Picture], Awaitable[None]]) -> None:
     """Draw the picture again and again, while the ends are followed."""
-    picture, clock = await _once(client), SystemClock()
+    picture, clock = await _begin(client), SystemClock()
 
     async def follow() -> None:
         async with client.watch() as records:

@@ -14,9 +14,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import version
+from itertools import count
 from pathlib import Path
 from typing import IO, Any, Final, TypeAlias
 
+from natsched.client.bulk import Progress
 from natsched.core.documents import decode_job, decode_record, encode_job, encode_record
 from natsched.core.executions import Record
 from natsched.core.jobs import Job, JobId
@@ -78,10 +80,19 @@ async def back_up(backend: Backend, now: datetime, path: Path) -> BackedUp:
 
 
 async def restore(
-    backend: Backend, operations: Operations, path: Path, *, overwrite: bool, dry_run: bool
+    backend: Backend,
+    operations: Operations,
+    path: Path,
+    *,
+    overwrite: bool,
+    dry_run: bool,
+    progress: Progress | None = None,
 ) -> RestoreResult:
-    """Bring back what a backup has; nothing is written before all of the file was read and found good."""
-    since, jobs = _read_jobs(path)
+    """Bring back what a backup has; nothing is written before all of the file was read and found good.
+
+    `progress` is called with how many records and jobs are done, of how many.
+    """
+    since, jobs, records = _read_jobs(path)
     result = RestoreResult(since=since)
     there = [job for job in jobs if (await backend.jobs.read(job)).job is not None]
     known = frozenset(there)
@@ -93,11 +104,14 @@ async def restore(
         )
     if dry_run:
         result.created, result.updated = len(jobs) - len(there), len(there)
-        result.records = sum(isinstance(value, Record) for value in _values(path))
+        result.records = records
         return result
+    number = count(1)
+    tell = progress or (lambda done, total: None)
     for value in _values(path):
         if isinstance(value, Record):
             result.records += await operations.restoring.record(value)
+            tell(next(number), records + len(jobs))
     for id_, job in jobs.items():
         if id_ not in known:
             left = await operations.restoring.job(job, since=since)
@@ -107,11 +121,12 @@ async def restore(
             outcome, _ = await operations.ensure(id_, job.spec)
             result.updated += outcome != "unchanged"
             result.unchanged += outcome == "unchanged"
+        tell(next(number), records + len(jobs))
     return result
 
 
-def _read_jobs(path: Path) -> tuple[datetime, Mapping[JobId, Job]]:
-    """Read the file to its end; DocumentError if it is no whole backup of ours."""
+def _read_jobs(path: Path) -> tuple[datetime, Mapping[JobId, Job], int]:
+    """Read the file to its end: when it was made, jobs, how many records; DocumentError if it is no whole one."""
     jobs: dict[JobId, Job] = {}
     since: datetime | None = None
     records, end = 0, None
@@ -127,7 +142,7 @@ def _read_jobs(path: Path) -> tuple[datetime, Mapping[JobId, Job]]:
                 end = value
     if since is None or end != {"jobs": len(jobs), "records": records}:
         raise DocumentError(f"{path} is not whole: it has no end, or not all that its end tells of", field=str(path))
-    return since, jobs
+    return since, jobs, records
 
 
 def _values(path: Path) -> Iterator[datetime | Job | Record | Mapping[str, Any]]:

@@ -96,22 +96,25 @@ class Client:
         loaded = [load_file(file) if isinstance(file, Path) else file for file in files]
         return await self._applier.outline(loaded, prune=prune, take_over=take_over)
 
-    async def apply_plan(self, outline: Outline) -> Applied:
+    async def apply_plan(self, outline: Outline, *, progress: Progress | None = None) -> Applied:
         """Do what was laid out. A job whose definition was changed meanwhile is left, and `changed` says so."""
-        return await self._applier.apply(outline)
+        return await self._applier.apply(outline, progress)
 
     async def backup(self, path: Path) -> BackedUp:
         """Write all jobs, with what is of them, and all records to a file; not locks, keys and data of runs."""
         return await back_up(self._backend, self._clock.now(), path)
 
-    async def restore(self, path: Path, *, overwrite: bool = False, dry_run: bool = False) -> RestoreResult:
+    async def restore(
+        self, path: Path, *, overwrite: bool = False, dry_run: bool = False, progress: Progress | None = None
+    ) -> RestoreResult:
         """Bring back what a backup has; `JobExists`, and nothing written, if a job of it is there.
 
         With `overwrite` those that are there get the definition of the backup and keep what is: runs, counts, a
         pause. The others come back as they were, but for what records show to have ended since; what else fell due
         since is made up for by their catch-up policies.
         """
-        return await restore(self._backend, self._operations, path, overwrite=overwrite, dry_run=dry_run)
+        how = {"overwrite": overwrite, "dry_run": dry_run}
+        return await restore(self._backend, self._operations, path, **how, progress=progress)
 
     async def get_job(self, id: str) -> JobView:  # noqa: A002
         """Return the job, or raise `JobNotFound`."""

@@ -7,7 +7,7 @@ from datetime import datetime
 from natsched.client.measures import instant, seconds_of, span, when
 from natsched.client.views import JobView
 from natsched.core.backoff import RetryPolicy
-from natsched.core.executions import Record
+from natsched.core.executions import Logs, Record
 from natsched.core.schedules import Cron, Interval, Schedule, describe
 from natsched.core.targets import describe_target
 from natsched.core.webhooks import Webhook
@@ -97,6 +97,19 @@ def record_details(record: Record) -> Iterable[tuple[str, str]]:
     yield "error", record.error or ""
     yield "traceback", (record.traceback or "").rstrip()
     yield "hooks", "\n".join(f"{name}: {error}" for name, error in (record.hooks or {}).items())
+
+
+def logged(logs: Logs) -> Iterable[str]:
+    """Yield what was logged in an attempt, the oldest first."""
+    if logs.cut:
+        yield f"({logs.cut:,} older lines were more than is kept)"
+    for line in logs.lines:
+        fields = dict(line.fields)
+        exception = fields.pop("exception", None)
+        told = (f"{name}={value if isinstance(value, str) else _json(value)}" for name, value in fields.items())
+        yield "  ".join((instant(line.at), f"{line.level:<8}", " ".join((line.text, *told))))
+        if isinstance(exception, str):
+            yield from (f"  {part}" for part in exception.splitlines())
 
 
 def why(record: Record) -> str:

@@ -34,6 +34,14 @@ async def replicas(patient: Patient) -> AsyncIterator[Finding]:
         yield warning("replicas", f"{text}; none reconciles", cure)
     else:
         yield ok("replicas", f"{text}; {leader} reconciles")
+    versions = {one.natsched: [who.name for who in found if who.natsched == one.natsched] for one in found}
+    if len(versions) > 1:
+        words = "; ".join(
+            f"{version or 'an older one'} on {', '.join(sorted(set(who)))}" for version, who in versions.items()
+        )
+        yield warning("natsched", words, "install one version everywhere, where this is no upgrade under way")
+    else:
+        yield ok("natsched", f"version {next(iter(versions))} everywhere")
     zones = {one.tzdata: [who.name for who in found if who.tzdata == one.tzdata] for one in found if one.tzdata}
     if len(zones) > 1:
         words = "; ".join(f"{version} on {', '.join(sorted(set(who)))}" for version, who in sorted(zones.items()))
@@ -114,11 +122,20 @@ async def _judged(patient: Patient, chunk: Sequence[Pending]) -> AsyncIterator[D
 
 
 async def deliveries(patient: Patient) -> AsyncIterator[Finding]:
-    """See what waits for a replica, and for how long."""
-    found = backlogs(await patient.backend.hints.deliveries(), patient.clock.now())
-    if not found:
+    """See what waits for a replica, and for how long; what runs does not wait."""
+    pending = [one for one in await patient.backend.hints.deliveries() if one.hint is not None]
+    running: set[str] = set()
+    live = await living(patient.backend.locks)
+    jobs = iter({one.job for one in pending})
+    while part := list(islice(jobs, _CHUNK)):
+        stored = await patient.backend.jobs.read_many(part)
+        found = [one.job.status.running for one in stored.values() if isinstance(one.job, Job)]
+        running |= {name for several in found for name, one in several.items() if one.lease in live}
+    waiting = [one for one in pending if one.hint is not None and one.hint.execution not in running]
+    queues = backlogs(waiting, patient.clock.now())
+    if not queues:
         yield ok("deliveries", "nothing waits for a replica")
-    for queue, backlog in sorted(found.items()):
+    for queue, backlog in sorted(queues.items()):
         text = f"{backlog.number} in queue {queue}, the oldest due {backlog.oldest:.1f} s ago"
         if backlog.oldest <= patient.settings.scheduler.reconciler_grace_period.total_seconds():
             yield ok("deliveries", text)

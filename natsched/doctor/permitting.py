@@ -43,31 +43,37 @@ def covers(pattern: str, subject: str) -> bool:
 
 
 def needed(names: Names) -> Mapping[str, Sequence[str]]:
-    """Return what each role publishes, the most able first."""
+    """Return what each role publishes, the most able first; acknowledgements, of which there are two forms, aside."""
     api, stream = names.api, names.stream
-    buckets = [names.bucket_stream(bucket) for bucket in (names.jobs, names.executions, names.locks)]
-    reads = [f"{api}.INFO"]
-    reads += [f"{api}.STREAM.INFO.{one}" for one in (stream, *buckets)]
-    reads += [f"{api}.STREAM.MSG.GET.{one}" for one in (buckets[0], buckets[2])]
-    reads += [f"{api}.DIRECT.GET.{one}" for one in buckets[:2]]
+    jobs, records, locks = (names.bucket_stream(one) for one in (names.jobs, names.executions, names.locks))
+    consumers = [f"{stream}.{one}" for one in (names.consumer, names.webhook_consumer)]
+    reads = [
+        f"{api}.INFO",
+        *(f"{api}.STREAM.INFO.{one}" for one in (stream, jobs, records, locks)),
+        *(f"{api}.CONSUMER.INFO.{one}" for one in consumers),
+        *(f"{api}.STREAM.MSG.GET.{one}" for one in (jobs, locks)),
+        *(f"{api}.DIRECT.GET.{one}" for one in (stream, jobs, records, locks)),
+    ]
     writes = [
         *(names.key_to_publish(bucket, ">") for bucket in (names.jobs, names.executions)),
-        names.key_to_publish(names.locks, "control.>"),
+        *(names.key_to_publish(names.locks, f"{kind}.>") for kind in ("control", "unique")),
         *(f"{names.prefix}.{kind}.>" for kind in ("schedule", "retry", "delivery", "webhook")),
-        f"{api}.STREAM.MSG.GET.{stream}",
-        f"{api}.STREAM.MSG.DELETE.{stream}",
-        f"{api}.CONSUMER.CREATE.{buckets[1]}",
+        *(f"{api}.STREAM.MSG.{verb}.{stream}" for verb in ("GET", "DELETE")),
+        *_followed(api, records),
     ]
     runs = [
         names.key_to_publish(names.locks, ">"),
-        f"{api}.CONSUMER.MSG.NEXT.{stream}.{names.consumer}",
-        f"{api}.CONSUMER.CREATE.{buckets[0]}",
-        f"{api}.CONSUMER.CREATE.{buckets[2]}",
+        *(f"{api}.CONSUMER.MSG.NEXT.{one}" for one in consumers),
+        *_followed(api, jobs),
+        *_followed(api, locks),
+        f"{api}.STREAM.MSG.GET.{records}",
         f"{names.prefix}-cancel.>",
     ]
-    client_only = f"{api}.CONSUMER.CREATE.{buckets[1]}"
-    return {
-        "replica": [*reads, *(one for one in writes if one != client_only), *runs],
-        "client": [*reads, *writes],
-        "reader": reads,
-    }
+    return {"replica": [*reads, *writes, *runs], "client": [*reads, *writes], "reader": reads}
+
+
+def _followed(api: str, stream: str) -> Sequence[str]:
+    return (
+        f"{api}.CONSUMER.CREATE.{stream}",
+        *(f"{api}.CONSUMER.{verb}.{stream}.*" for verb in ("MSG.NEXT", "DELETE")),
+    )

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final, TypeVar, cast
 
 import anyio
@@ -55,8 +56,11 @@ class Applier:
         owned = [job async for job in self._owned(owners)] if owners else []
         return outline(wanted, there, owned, take_over=take_over)
 
-    async def apply(self, laid_out: Outline) -> Applied:
-        """Do what was laid out, as far as the jobs are still what they were then."""
+    async def apply(self, laid_out: Outline, progress: Callable[[int, int], None] | None = None) -> Applied:
+        """Do what was laid out, as far as the jobs are still what they were then.
+
+        `progress` is called with how many steps are done, of how many.
+        """
         all_steps: list[Creation | Update] = [*laid_out.created, *laid_out.updated]
         steps: dict[str, Creation | Update] = {step.wanted.id: step for step in all_steps}
         before = {
@@ -67,9 +71,14 @@ class Applier:
         done: dict[JobId, Ensured] = {}
         pruned: list[JobId] = []
         changed: list[str] = []
+        number, total = count(1), len(steps) + len(laid_out.pruned)
+
+        def tell() -> None:
+            if progress is not None:
+                progress(next(number), total)
 
         async def define(step: Creation | Update) -> None:
-            with _noting(changed):
+            with _noting(changed, tell):
                 outcome, job = await self._operations.ensure(
                     step.wanted.id,
                     step.wanted.spec,
@@ -82,7 +91,7 @@ class Applier:
         for step in in_order({id_: steps[id_] for id_ in before}, before):
             await define(step)
         for removal in laid_out.pruned:
-            with _noting(changed):
+            with _noting(changed, tell):
                 try:
                     await self._operations.remove(removal.job.id, check=removal.check)
                 except JobNotFound:
@@ -117,11 +126,12 @@ def _owner(file: FileOfJobs) -> str:
 
 
 @contextmanager
-def _noting(changed: list[str]) -> Iterator[None]:
+def _noting(changed: list[str], done: Callable[[], None]) -> Iterator[None]:
     try:
         yield
     except JobChanged as error:
         changed.append(error.message)
+    done()
 
 
 async def _each(items: Iterable[T], work: Callable[[T], Awaitable[None]]) -> None:

@@ -9,11 +9,13 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from natsched.daemon.condition import Condition
 from natsched.daemon.timekeeping import INTERVAL
+from natsched.errors import Unavailable
 from natsched.ports import Link
-from natsched.web.failing import answer
+from natsched.web.failing import answer, failure
 from natsched.web.site import Site
 
 PATHS: Final = ("/healthz", "/readyz")
@@ -33,6 +35,19 @@ def routes(site: Site) -> list[Route]:
         return answer({"ok": not reasons, "reasons": reasons}, 503 if reasons else 200)
 
     return [Route("/healthz", healthy, methods=["GET"]), Route("/readyz", ready, methods=["GET"])]
+
+
+async def waiting(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer while there is no replica yet: that it lives, that it is not ready, and nothing else."""
+    reason = "it starts: NATS does not answer, or its streams are not ready"
+    match scope["path"]:
+        case "/healthz":
+            response = answer({"ok": True, "reasons": []})
+        case "/readyz":
+            response = answer({"ok": False, "reasons": [reason]}, 503)
+        case _:
+            response = failure(Unavailable(reason))
+    await response(scope, receive, send)
 
 
 def why_not_healthy(condition: Condition, link: Link | None) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Final
 import anyio
 import uvicorn
 from anyio.abc import TaskStatus
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from natsched.clock import Clock
 from natsched.config.http import Http
@@ -32,12 +32,13 @@ class _Uvicorn(uvicorn.Server):
 
 
 class Server:
-    """Serves an application; while its place is taken, or after a fault, it tries again."""
+    """Serves an application, which may be exchanged; while its place is taken, or after a fault, it tries again."""
 
     def __init__(self, app: ASGIApp, http: Http, clock: Clock) -> None:
+        self.app = app
         self._http = http
         self._clock = clock
-        self._config = _config(app, http)
+        self._config = _config(self._answer, http)
         self._uvicorn: _Uvicorn | None = None
         self._ended = anyio.Event()
         self.url: str | None = None
@@ -59,6 +60,9 @@ class Server:
             self._uvicorn.should_exit = True
             with anyio.move_on_after(2 * _DRAIN):
                 await self._ended.wait()
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
 
     async def _serve(self, bound: socket.socket) -> bool:
         """Serve until `stop`; False if it failed, which must not be felt by what is scheduled."""
@@ -104,6 +108,7 @@ def _config(app: ASGIApp, http: Http) -> uvicorn.Config:
     tls = http.tls
     config = uvicorn.Config(
         app,
+        interface="asgi3",
         loop="none",
         http="h11",
         ws="none",

@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 import anyio
 
 from natsched.client.client import Client
+from natsched.clock import SystemClock
 from natsched.config import Settings
 from natsched.daemon.replica import Replica
+from natsched.web import health
 from natsched.web.app import build_app
 from natsched.web.feed import Feed
 from natsched.web.index import JobIndex
@@ -18,12 +20,26 @@ from natsched.wiring import Opened, operations
 
 
 @asynccontextmanager
-async def served(
-    settings: Settings, opened: Opened, replica: Replica, metrics: Metrics
-) -> AsyncGenerator[Server | None, None]:
-    """Serve what the settings say for as long as the context lasts; None if they say nothing is to be served."""
+async def listening(settings: Settings) -> AsyncGenerator[Server | None, None]:
+    """Listen where the settings say, None if nowhere; until a replica is served, probes alone are answered."""
     if not settings.http.enabled:
         yield None
+        return
+    server = Server(health.waiting, settings.http, SystemClock())
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(server.run, name="serve HTTP")
+        yield server
+        await server.stop()
+        tasks.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def served(
+    settings: Settings, opened: Opened, replica: Replica, metrics: Metrics, server: Server | None
+) -> AsyncGenerator[None, None]:
+    """Serve a replica for as long as the context lasts, if there is a server, which ends with it."""
+    if server is None:
+        yield
         return
     feed = Feed(opened.backend.history, opened.clock)
     index = JobIndex(opened.backend.jobs, opened.clock)
@@ -38,12 +54,11 @@ async def served(
         http=settings.http,
         metrics=metrics,
     )
-    server = Server(build_app(site), settings.http, opened.clock)
+    server.app = build_app(site)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(feed.run, name="feed streams of events")
         tasks.start_soon(index.run, name="index the jobs for the dashboard")
-        await tasks.start(server.run, name="serve HTTP")
-        yield server
+        yield
         feed.close()
         await server.stop()
         tasks.cancel_scope.cancel()

@@ -2,12 +2,14 @@
 
 import json
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
 
+from natsched.cli import applying
 from natsched.memory import MemoryBackend
 from tests.cli.running import Cli
 
@@ -89,6 +91,15 @@ def test_pruning_removes_only_what_the_file_owns(cli: Cli, file: Path) -> None:
     assert left == ["billing.daily", "billing.other", "billing.theirs"]
     file.write_text("", encoding="utf-8")
     assert "write owner =" in cli.refused("apply", str(file), "--prune", "--yes")
+
+
+def test_how_far_it_is_is_told(cli: Cli, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple[int, int]] = []
+    monkeypatch.setattr(applying, "progress_bar", lambda *_: nullcontext(lambda *how: told.append(how)))
+    cli.ok("apply", str(file), "--yes")
+    file.write_text('owner = "billing"\n[[job]]\nid = "billing.daily"\ncron = "@hourly"\n', encoding="utf-8")
+    cli.ok("apply", str(file), "--prune", "--yes")
+    assert told == [(1, 3), (2, 3), (3, 3), (1, 3), (2, 3), (3, 3)]
 
 
 def test_a_job_of_another_owner_is_refused_with_both_named(cli: Cli, file: Path) -> None:

@@ -41,7 +41,7 @@ def test_a_new_user_sees_runs_and_a_summary(tmp_path: Path) -> None:
     assert url in seen
     assert f"natsched job list --server {url}" in seen
     assert "4 created" in seen
-    assert re.search(r"http +http://127\.0\.0\.1:\d+\n", seen)
+    assert re.search(r"dashboard +http://127\.0\.0\.1:\d+/\n", seen)
     assert any(_RUN.match(line.rstrip()) for line in process.seen), seen
     assert re.search(r"\d+ runs, 0 failed, 0 missed, 0 skipped; lag p50 .+ ms, p99 .+s\n$", ran.out), ran.out
     assert took < 3

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.cli.running import Process, Ran, environment, finished, started
@@ -73,9 +74,12 @@ def test_the_second_signal_ends_them_at_once(tmp_path: Path) -> None:
     assert '"status": "interrupted"' in ran.err
 
 
-def test_a_signal_before_it_is_ready_ends_it_at_once(tmp_path: Path) -> None:
-    with _serving(tmp_path, "--set", "mode=nats", "--server", "127.0.0.1:9") as process:
-        process.until('"starting"', stderr=True)
+def test_probes_are_heard_before_it_is_ready_and_a_signal_ends_it_at_once(tmp_path: Path) -> None:
+    http = ("--set", "http.enabled=true", "--set", "http.port=0")
+    with _serving(tmp_path, "--set", "mode=nats", "--server", "127.0.0.1:9", *http) as process:
+        url = json.loads(process.until('"http_ready"', stderr=True))["url"]
+        assert httpx.get(f"{url}/healthz").status_code == 200
+        assert httpx.get(f"{url}/readyz").status_code == 503
         ran = process.end(signal.SIGTERM, limit=4)
     assert ran.code == 0
     assert "stopped before it was ready" in ran.err

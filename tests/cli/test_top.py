@@ -2,16 +2,19 @@
 
 from datetime import timedelta
 
+import anyio
 import pytest
 from rich.console import Console
 
+from natsched.cli import top
 from natsched.cli.picturing import drawn
 from natsched.cli.top import Picture
 from natsched.core.backlog import Backlog
 from natsched.core.executions import CheckIn, ExecutionStatus
-from natsched.core.jobs import LeaseId
+from natsched.core.jobs import ExecutionId, LeaseId
 from natsched.protocol.leases import Living
 from tests.cli.running import Cli
+from tests.daemon.harness import World, in_a_world
 from tests.factories import NOON, make_record
 
 S = ExecutionStatus
@@ -52,6 +55,35 @@ def test_the_screen_says_who_works_what_waits_and_what_runs(picture: Picture) ->
     text = captured.get()
     for words in ("5 jobs (4 active, 1 paused)", "default 3/10", "slow    7", "90.00 s", "42 %", "1 failed", "dead"):
         assert words in text, text
+
+
+def test_on_a_narrow_screen_ids_of_executions_and_reasons_give_way(picture: Picture) -> None:
+    job, reason = "billing.invoices.monthly", "the run before it has not ended"
+    picture.running = [make_record(job, status=S.RUNNING, execution=ExecutionId(f"{'0' * 26}-m{'1' * 26}"))]
+    at = NOON - timedelta(seconds=1)
+    picture.ended.append(make_record(job, status=S.SUPERSEDED, due=at, ended_at=at, reason=reason))
+    console = Console(width=80)
+    with console.capture() as captured:
+        console.print(drawn(picture, 80))
+    lines = [line for line in captured.get().splitlines() if job in line]
+    assert len(lines) == 2, captured.get()
+    assert "superseded" in lines[1]
+    assert all("…" in line for line in lines)
+
+
+@in_a_world
+async def test_the_screen_is_there_before_all_jobs_are_counted(world: World) -> None:
+    async def count(*_: object) -> None:
+        await anyio.sleep_forever()
+
+    async def draw(shown: Picture) -> None:
+        assert shown.jobs is None
+        scope.cancel()
+
+    with pytest.MonkeyPatch.context() as patched, anyio.CancelScope() as scope, anyio.fail_after(5):
+        patched.setattr(top, "_look_at_jobs", count)
+        await top._follow(world.client, draw)
+    assert scope.cancelled_caught
 
 
 def test_nobody_up_is_said(picture: Picture) -> None:

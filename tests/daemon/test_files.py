@@ -86,11 +86,11 @@ async def test_a_change_between_the_two_steps_is_laid_out_anew(one: World) -> No
     class Meddling(Applier):
         times = 0
 
-        async def apply(self, laid_out: Any) -> Any:
+        async def apply(self, laid_out: Any, progress: Any = None) -> Any:
             self.times += 1
             if self.times < files._ROUNDS:
                 await one.client.ensure_job("a", Interval(MINUTE), handler="h", timeout=self.times, owner="o")
-            return await super().apply(laid_out)
+            return await super().apply(laid_out, progress)
 
     folder = Path(__file__).parent
     wanted = {"id": "a", "schedule": Interval(MINUTE), "handler": "h", "owner": "o"}

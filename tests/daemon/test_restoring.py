@@ -111,7 +111,9 @@ def test_what_had_ended_when_the_backup_was_made_does_not_run_again_elsewhere(tm
         async with world() as two:
             handlers(two)
             await two.clock.sleep(3600)
-            restored = await two.client.restore(tmp_path / "b")
+            told = list[tuple[int, int | None]]()
+            restored = await two.client.restore(tmp_path / "b", progress=lambda *how: told.append(how))
+            assert told == [(one, len(told)) for one in range(1, len(told) + 1)] != []
             assert (restored.created, restored.left) == (7 if moment < 33 else 6 + (restored.created == 7), [])
             await two.start()
             await two.clock.sleep(60)

@@ -113,6 +113,7 @@ async def _use(server: EmbeddedServer) -> None:
         assert record.status is ExecutionStatus.OK
         assert len(await one.replicas()) == 1
         await one.backlog()
+        await _ask_who_it_is(server, "client")
         assert {job.id for job in (await one.list_jobs("app")).jobs} == {"app.hourly", "app.tick"}
         with anyio.fail_after(DEADLINE):  # its record is there before it is out of the job's document
             while await one.executions("app.hourly") != [record]:  # noqa: ASYNC110 - nothing sets an event
@@ -147,6 +148,14 @@ async def _look(server: EmbeddedServer) -> None:
         assert len(await one.executions("app.hourly")) == 1
         assert len(await one.replicas()) == 1
         await one.backlog()
+    for role in ("replica", "reader"):
+        await _ask_who_it_is(server, role)
+
+
+async def _ask_who_it_is(server: EmbeddedServer, role: str) -> None:
+    """Ask what the doctor asks; its other questions are those of a client."""
+    async with connection(server, role) as one:
+        assert json.loads((await one.request("$SYS.REQ.USER.INFO")).data)["data"]["user"] == role
 
 
 async def _work(server: EmbeddedServer) -> None:

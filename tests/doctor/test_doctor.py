@@ -11,6 +11,7 @@ import pytest
 
 from natsched.client.client import Client
 from natsched.client.connecting import connect
+from natsched.client.versions import versions
 from natsched.clock import SystemClock
 from natsched.config import Settings, load
 from natsched.core.hints import PlanHint
@@ -24,6 +25,7 @@ from natsched.jetstream.api import call
 from natsched.jetstream.connection import Connection, ConnectionOptions
 from natsched.jetstream.server import EmbeddedServer
 from natsched.memory import MemoryBackend
+from natsched.targets.context import Context
 from natsched.targets.registry import Registry
 from natsched.wiring import open_connection, topology_of
 from tests.cli.running import finished
@@ -68,6 +70,11 @@ async def test_a_healthy_set_up_is_well(settings: Settings) -> None:
         checks = {one.check: one.text for one in await examine(settings)}
         await client.ensure_job("b", Interval(seconds=3600), queue="lonely")
         assert (await found(settings))["queues"].text == "no replica serves lonely (1 jobs)"
+        async with open_connection(settings) as connection:
+            about = b'{"replica": "old", "queues": {"default": 5}, "natsched": "0.0.1"}'
+            await connection.request("$KV.SCHEDULER_LOCKS.lease.old.X", about)
+        assert "0.0.1 on old" in (await found(settings))["natsched"].text
+        assert checks["natsched"] == f"version {versions()['natsched']} everywhere"
     assert "r1 reconciles" in checks["replicas"]
     assert checks["jobs"] == "1 can be read"
     assert "replica and client and reader" in checks["permissions"]
@@ -130,11 +137,9 @@ async def test_a_reader_hears_what_it_may_not_ask(tmp_path: Path) -> None:
     said = json.loads(ran.out)
     levels = {one["check"]: one["level"] for one in said["findings"]}
     assert (ran.code, levels["replicas"], levels["stream SCHEDULER"]) == (1, "problem", "ok"), said
-    assert {name for name, level in levels.items() if level == "unknown"} == {
-        "user",
-        "sync_interval",
-        "strangers",
-    }
+    assert {name for name, level in levels.items() if level == "unknown"} == {"sync_interval", "strangers"}
+    texts = {one["check"]: one["text"] for one in said["findings"]}
+    assert texts["permissions"] == "reader of account NATSCHED may act as reader"
 
 
 async def test_the_monitoring_port_tells_how_often_the_server_syncs(
@@ -156,6 +161,23 @@ async def test_deliveries_that_nobody_takes_are_told_of(settings: Settings) -> N
         with anyio.fail_after(10):
             while "deliveries" not in await found(_without_grace(settings)):
                 pass
+
+
+async def test_what_runs_for_long_does_not_wait_for_a_replica(settings: Settings) -> None:
+    registry, begun, end = Registry(), anyio.Event(), anyio.Event()
+
+    @registry.handler("long")
+    async def long(ctx: Context) -> None:
+        begun.set()
+        await end.wait()
+
+    async with embed(registry, settings=settings) as client:
+        await client.ensure_job("a", Interval(hours=1), handler="long")
+        await client.trigger_job("a")
+        await begun.wait()
+        checks = {one.check: one for one in await examine(_without_grace(settings))}
+        end.set()
+    assert (checks["deliveries"].level, checks["deliveries"].text) == (Level.OK, "nothing waits for a replica")
 
 
 async def test_a_schedule_that_the_server_does_not_fire_is_stuck(settings: Settings) -> None:

@@ -48,6 +48,8 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+_CHIPS_FIT = """[...document.querySelectorAll("td .chip")].every(
+    chip => chip.getBoundingClientRect().right <= chip.closest("td").getBoundingClientRect().right + 0.5)"""
 _PAGES = ("/", "/?q=nothing", "/jobs/shop.orders.sync", "/jobs/shop.index.rebuild", "/executions", "/replicas")
 _FAR = Once(datetime(2090, 1, 1, tzinfo=UTC))
 
@@ -254,6 +256,7 @@ async def test_pages_fit_a_phone_and_a_large_print_in_dark_and_light_and_do_with
             for path in (*_PAGES, one, f"{one}/cancel", "/jobs/mail.digest"):
                 await page.goto(it.url + path)
                 assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), (path, width)
+                assert await page.evaluate(_CHIPS_FIT), (path, width)
             await page.get_by_text("Pause…").click()
             await page.get_by_label("Reason").wait_for()
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), ("Pause…", width)

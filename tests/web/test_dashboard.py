@@ -1,5 +1,6 @@
 """The dashboard: its pages say what is, its buttons do what they say, and nothing that users write becomes markup."""
 
+import logging
 import re
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
@@ -204,7 +205,12 @@ async def test_what_clocks_do_is_said(web: Web) -> None:
 @in_a_dashboard
 async def test_nothing_that_users_write_becomes_markup(web: Web) -> None:
     await some_jobs(web)
-    web.world.handler("hostile", fails=ValueError(_HOSTILE))
+
+    async def hostile_handler(_: Context) -> None:
+        logging.getLogger("app").warning("told %s", _HOSTILE)
+        raise ValueError(_HOSTILE)
+
+    web.world.registry.handler("hostile")(hostile_handler)
     await web.world.client.ensure_job("hostile", Interval(hours=1), handler="hostile", payload=_HOSTILE)
     handle = await web.world.client.trigger_job("hostile", {"a": _HOSTILE})
     await web.world.clock.sleep(5)
@@ -213,7 +219,9 @@ async def test_nothing_that_users_write_becomes_markup(web: Web) -> None:
         text = await page(web, path)
         assert "<script>" not in text.replace('<script src="', ""), path
         assert "<img" not in text, path
-    assert "&lt;script&gt;" in await page(web, one)
+    text = await page(web, one)
+    assert "&lt;script&gt;" in text
+    assert "warning   told " in text
     for path, query in (
         ("/", {"q": _HOSTILE, "prefix": _HOSTILE, "queue": _HOSTILE, "last": _HOSTILE}),
         ("/", {"after": f"{_HOSTILE}~{_HOSTILE}", "said": _HOSTILE}),

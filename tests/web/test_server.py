@@ -24,7 +24,7 @@ from natsched.targets.registry import Registry
 from natsched.web import server as serving_module
 from natsched.web.metrics import Metrics
 from natsched.web.server import Server
-from natsched.web.serving import served
+from natsched.web.serving import listening, served
 from natsched.wiring import open_backend, operations
 from tests.e2e.processes import until
 from tests.web.harness import TOKEN, with_token
@@ -43,11 +43,15 @@ async def replica(**http: Any) -> AsyncGenerator[tuple[Server, Client], None]:
     @registry.handler("quick")
     async def quick(ctx: Context) -> None: ...
 
-    async with open_backend(settings) as opened, anyio.create_task_group() as tasks:
+    async with (
+        listening(settings) as server,
+        open_backend(settings) as opened,
+        anyio.create_task_group() as tasks,
+    ):
+        assert server is not None
         one = build_replica(settings, opened, registry, (metrics,))
         await tasks.start(one.run)
-        async with served(settings, opened, one, metrics) as server:
-            assert server is not None
+        async with served(settings, opened, one, metrics, server):
             yield server, Client(opened.backend, operations(opened, settings), opened.clock)
         one.stop()
 
@@ -62,10 +66,23 @@ async def test_it_is_served_where_the_settings_say() -> None:
 
 async def test_nothing_is_served_where_it_is_off() -> None:
     settings = Settings(mode="local", http=Http(enabled=False))
+    async with listening(settings) as server:
+        assert server is None
     async with open_backend(settings) as opened:
         one = build_replica(settings, opened, Registry())
-        async with served(settings, opened, one, Metrics()) as server:
-            assert server is None
+        async with served(settings, opened, one, Metrics(), None):
+            pass
+
+
+async def test_probes_are_answered_before_there_is_anything_to_serve() -> None:
+    async with listening(Settings(http=Http(port=0))) as server:
+        assert server is not None
+        async with httpx.AsyncClient(base_url=str(server.url)) as http:
+            assert (await http.get("/healthz")).json() == {"ok": True, "reasons": []}
+            ready, jobs = await http.get("/readyz"), await http.get("/api/v1/jobs")
+    assert (ready.status_code, ready.json()["ok"]) == (503, False)
+    assert "NATS does not answer" in ready.json()["reasons"][0]
+    assert (jobs.status_code, jobs.json()["error"]["code"], jobs.headers["Retry-After"]) == (503, "unavailable", "1")
 
 
 async def test_a_taken_port_is_told_once_and_taken_when_it_is_free(

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-from natsched.client.details import why
+from natsched.client.details import logged, why
 from natsched.client.measures import distance, instant, span
 from natsched.config.fields import Section
 from natsched.core.schedules import describe
@@ -124,6 +124,7 @@ def _templates() -> Environment:
         instant=instant,
         iso=_iso,
         json=_json,
+        logged=logged,
         compact=_compact,
         span=span,
         tone=wording.tone,
