@@ -18,6 +18,11 @@ _CHUNK: Final = 256
 _RECORDS: Final = 10_000
 _SWEEP: Final = "the reconciler repairs it within two sweeps, if a replica is up; look again in a minute"
 _SHOWN: Final = 3
+_NO_PLACE: Final = "raise the queue's concurrency, start more replicas, or see why its runs take so long"
+_NO_HANDLER: Final = (
+    "its replicas have places free: has one of them the jobs' handler (`no_handler` in their logs says who has not)? "
+    "Or do they wait for others of their concurrency_key?"
+)
 
 
 async def replicas(patient: Patient) -> AsyncIterator[Finding]:
@@ -114,17 +119,39 @@ async def _judged(patient: Patient, chunk: Sequence[Pending]) -> AsyncIterator[D
 
 
 async def deliveries(patient: Patient) -> AsyncIterator[Finding]:
-    """See what waits for a replica, and for how long."""
-    found = backlogs(await patient.backend.hints.deliveries(), patient.clock.now())
+    """See what waits for a replica, and for how long; what runs is delivered, too, but does not wait."""
+    pending = await patient.backend.hints.deliveries()
+    found = backlogs(pending, patient.clock.now())
     if not found:
         yield ok("deliveries", "nothing waits for a replica")
+        return
+    late = await _not_begun(patient, pending)
+    there = await replicas_of(patient.backend.locks)
+    free = {queue for one in there for queue, places in one.queues.items() if one.running.get(queue, 0) < places}
     for queue, backlog in sorted(found.items()):
         text = f"{backlog.number} in queue {queue}, the oldest due {backlog.oldest:.1f} s ago"
-        if backlog.oldest <= patient.settings.scheduler.reconciler_grace_period.total_seconds():
+        jobs = late.get(queue)
+        if jobs is None:
             yield ok("deliveries", text)
-        else:
-            cure = "raise the queue's concurrency, start more replicas, or see why its runs take so long"
-            yield warning("deliveries", text, cure)
+            continue
+        more = f" and {len(jobs) - _SHOWN} more" if len(jobs) > _SHOWN else ""
+        cure = _NO_HANDLER if queue in free else _NO_PLACE
+        yield warning("deliveries", f"{text}; not begun: {', '.join(jobs[:_SHOWN])}{more}", cure)
+
+
+async def _not_begun(patient: Patient, pending: Sequence[Pending]) -> dict[str, list[JobId]]:
+    """Name the jobs that wait for longer than the grace and do not run at all, by queue."""
+    before = patient.clock.now() - patient.settings.scheduler.reconciler_grace_period
+    late = {(one.hint.queue, one.job): None for one in pending if one.hint is not None and one.hint.start < before}
+    found: dict[str, list[JobId]] = {}
+    names = iter(late)
+    while part := list(islice(names, _CHUNK)):
+        stored = await patient.backend.jobs.read_many(list({job for _, job in part}))
+        for queue, job in part:
+            document = stored[job].job
+            if not (isinstance(document, Job) and document.status.running):
+                found.setdefault(queue, []).append(job)
+    return found
 
 
 async def records(patient: Patient) -> AsyncIterator[Finding]:

@@ -24,6 +24,7 @@ from natsched.jetstream.api import call
 from natsched.jetstream.connection import Connection, ConnectionOptions
 from natsched.jetstream.server import EmbeddedServer
 from natsched.memory import MemoryBackend
+from natsched.targets.context import Context
 from natsched.targets.registry import Registry
 from natsched.wiring import open_connection, topology_of
 from tests.cli.running import finished
@@ -156,6 +157,36 @@ async def test_deliveries_that_nobody_takes_are_told_of(settings: Settings) -> N
         with anyio.fail_after(10):
             while "deliveries" not in await found(_without_grace(settings)):
                 pass
+
+
+async def test_a_job_whose_handler_no_replica_has_is_named_with_the_cure(settings: Settings) -> None:
+    async with at_work(settings) as client:
+        await client.ensure_job("typo", Interval(milliseconds=200), handler="hh")
+        with anyio.fail_after(10):
+            while (seen := await found(_without_grace(settings))).get("deliveries") is None:
+                pass
+    assert seen["deliveries"].text.endswith("; not begun: typo")
+    assert "no_handler" in str(seen["deliveries"].cure)
+
+
+async def test_a_long_run_does_not_wait(settings: Settings) -> None:
+    registry, over = Registry(), anyio.Event()
+
+    @registry.handler("long")
+    async def long(ctx: Context) -> None:
+        await over.wait()
+
+    async with embed(registry, settings=settings) as client:
+        await client.ensure_job("long", Interval(hours=1), handler="long")
+        handle = await client.trigger_job("long")
+        with anyio.fail_after(10):
+            while not (await client.get_job("long")).running:
+                pass
+        seen = await found(_without_grace(settings), at_least=Level.OK)
+        over.set()
+        await handle
+    assert seen["deliveries"].level is Level.OK
+    assert seen["deliveries"].text.startswith("1 in queue default")
 
 
 async def test_a_schedule_that_the_server_does_not_fire_is_stuck(settings: Settings) -> None:
