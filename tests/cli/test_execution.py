@@ -49,7 +49,7 @@ def test_list_shows_the_newest_first(cli: Cli) -> None:
 
 
 def test_list_of_a_job_and_a_limit(cli: Cli) -> None:
-    assert len(cli.json("execution", "list", "billing.daily", "--limit", "2")) == 2
+    assert len(cli.json("execution", "list", "billing.daily", "-n", "2")) == 2
     assert cli.json("execution", "list", "another") == []
 
 
