@@ -53,6 +53,17 @@ def test_list_of_a_job_and_a_limit(cli: Cli) -> None:
     assert cli.json("execution", "list", "another") == []
 
 
+def test_a_skip_that_came_to_nothing_is_not_shown_beside_the_run(cli: Cli, stored: MemoryBackend) -> None:
+    instant = NOON + timedelta(hours=4)
+    skips = [
+        _record(hour, ExecutionStatus.SKIPPED, attempt=0, first=first, last=first)
+        for hour, first in ((4, instant), (5, instant))
+    ]
+    _keep(stored, *skips, _record(4), _record(5))
+    shown = [(one["execution"], one["status"]) for one in cli.json("execution", "list")]
+    assert shown[:-3] == [("UID-5", "ok"), ("UID-4", "ok"), ("UID-5", "skipped")], "one of another instant stays"
+
+
 def test_missed_shows_only_what_did_not_run_however_far_back(cli: Cli, stored: MemoryBackend) -> None:
     _keep(stored, *(_record(hour) for hour in range(4, 10)))
     assert [one["execution"] for one in cli.json("execution", "list", "--missed", "--limit", "1")] == ["UID-3"]
