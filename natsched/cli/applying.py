@@ -101,6 +101,8 @@ def export(where: Where, prefix: str, out: Path | None) -> None:
         typer.echo(text, nl=False)
     for line in told:
         output.note(line)
+    if prefix and not jobs:
+        output.note(f"there is no job at or below {prefix}: a file to write to is named by -o")
 
 
 def write_text(path: Path, text: str) -> None:

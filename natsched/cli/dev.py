@@ -1,6 +1,6 @@
 """`natsched dev`: a nats-server of its own, one replica, sample jobs, and each run on a line."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,8 +15,14 @@ class DevOptions:
     """What `natsched dev` runs, and where."""
 
     data: Annotated[
-        Path, typer.Option("--data", metavar="DIR", help="Where the server keeps its data, also for the next time.")
-    ] = Path("natsched-data")
+        Path | None,
+        typer.Option(
+            "--data",
+            metavar="DIR",
+            help="Where the server keeps its data, also for the next time: natsched-data, or natsched-data-app for "
+            "your own handlers, which do not know the sample jobs.",
+        ),
+    ] = None
     port: Annotated[
         int | None,
         typer.Option("--port", min=1, max=65535, help="The server's port; 4222 if that is free, else any."),
@@ -49,5 +55,6 @@ def dev(where: Where, options: DevOptions) -> None:
     said = "level" in settings.logs.model_fields_set
     configure(settings.logs if said else settings.logs.model_copy(update={"level": "warning"}))
     registry = load_app(settings.app) if settings.app else samples
+    data = options.data or Path("natsched-data-app" if settings.app else "natsched-data")
     jobs = options.jobs or (None if settings.app else sample_jobs())
-    run_loop(lambda: Dev(settings, options, registry, jobs, Output(json=where.json)).run())
+    run_loop(lambda: Dev(settings, replace(options, data=data, jobs=jobs), registry, Output(json=where.json)).run())

@@ -1,9 +1,10 @@
 """One run of `natsched dev`: the server, the replica on it, and what is shown of them."""
 
 import socket
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from natsched.cli.board import Board
@@ -27,18 +28,19 @@ from natsched.wiring import Opened, open_backend, operations
 HOST: Final = "127.0.0.1"
 USUAL_PORT: Final = 4222
 _GRACE: Final = timedelta(seconds=1)
+_SHOWN: Final = "samples.report"
 
 
 class Dev:
     """One run of `natsched dev`."""
 
-    def __init__(
-        self, settings: Settings, options: DevOptions, registry: Registry, jobs: Path | None, output: Output
-    ) -> None:
+    def __init__(self, settings: Settings, options: DevOptions, registry: Registry, output: Output) -> None:
+        assert options.data is not None
         self._settings = settings
         self._options = options
+        self._data = options.data
         self._registry = registry
-        self._jobs = load_jobs(jobs) if jobs is not None else []
+        self._jobs = load_jobs(options.jobs) if options.jobs is not None else []
         self._output = output
         self._stopping = Stopping()
 
@@ -47,7 +49,7 @@ class Dev:
         board: Board | None = None
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self._stopping.listening())
-            server = EmbeddedServer(ServerOptions(store=self._options.data, port=choose_port(self._options.port)))
+            server = EmbeddedServer(ServerOptions(store=self._data, port=choose_port(self._options.port)))
             await stack.enter_async_context(server)
             settings = on_server(self._settings, server.url)
             opened = await stack.enter_async_context(open_backend(settings))
@@ -68,31 +70,39 @@ class Dev:
 
     def _greet(self, settings: Settings, found: BulkResult, http: str | None) -> None:
         url = masked_url(settings.nats.servers[0])
-        folder = self._options.data.resolve()
+        folder = self._data.resolve()
         if self._output.json:
             about = {"created": found.created, "updated": found.updated, "unchanged": found.unchanged}
             self._output.value({"event": "ready", "server": url, "http": http, "data": str(folder), "jobs": about})
             return
         usual = url.endswith(f":{USUAL_PORT}")
         other = "" if usual else f" --server {url}"
+        declared = sum(1 for _ in self._registry.declared())
+        own = f", {declared} declared by the app" if declared else ""
         for text, style in (
             ("natsched dev: a nats-server, one replica, and jobs that run", "bold"),
             (f"  server     {url}{'' if usual else '   (4222 is taken)' if self._options.port is None else ''}", ""),
             *([(f"  dashboard  {http}/", "")] if http is not None else []),
             (f"  data       {folder}", ""),
-            (f"  jobs       {found.created} created, {found.updated} updated, {found.unchanged} unchanged", ""),
+            (f"  jobs       {found.created} created, {found.updated} updated, {found.unchanged} unchanged{own}", ""),
             ("", ""),
             ("In a second terminal:", "bold"),
-            (f"  natsched job list{other}", "cyan"),
-            (
-                f'  natsched job ensure my.job --every 1s --handler hello --payload \'{{"name": "you"}}\'{other}',
-                "cyan",
-            ),
-            (f"  natsched job trigger samples.report --wait{other}", "cyan"),
+            *((f"  {line}{other}", "cyan") for line in self._to_try()),
             ("Ctrl-C stops.", ""),
             ("", ""),
         ):
             self._output.line(text, style)
+
+    def _to_try(self) -> Iterator[str]:
+        """Yield commands that work with the jobs and handlers that are here."""
+        yield "natsched job list"
+        jobs = [*(job.id for job in self._registry.declared()), *(job["id"] for job in self._jobs)]
+        handler = next((name for name in self._registry.handlers if name and name not in jobs), None)
+        if handler is not None:
+            payload = "" if self._settings.app else """ --payload '{"name": "you"}'"""
+            yield f"natsched job ensure my.job --every 1s --handler {quote(handler)}{payload}"
+        if jobs:
+            yield f"natsched job trigger {_SHOWN if _SHOWN in jobs else jobs[0]} --wait"
 
     def _summarize(self, board: Board) -> None:
         summary = board.summary()

@@ -42,9 +42,13 @@ def doctor(
             output.line(f"{finding.level:<8} {finding.check:<{width}}  {finding.text}", _STYLES[finding.level])
             if finding.cure is not None:
                 output.line(f"{'':<8} {'':<{width}}  -> {finding.cure}")
-        words = f"{counts[Level.PROBLEM]} problems, {counts[Level.WARNING]} warnings"
+        words = f"{_number(counts[Level.PROBLEM], 'problem')}, {_number(counts[Level.WARNING], 'warning')}"
         output.line(f"OK: {words}" if is_well else f"NOT OK: {words}", "bold green" if is_well else "bold red")
     raise typer.Exit(0 if is_well else 1)
+
+
+def _number(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _form(finding: "Finding") -> dict[str, str | None]:

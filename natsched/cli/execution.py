@@ -30,7 +30,7 @@ app.add_typer(controlling.app)
 def list_executions(
     where: Where,
     job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Only those of this job.")] = None,
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many at most.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="How many at most.")] = 100,
     missed: Annotated[bool, typer.Option("--missed", help="Only runs that did not happen, and why.")] = False,
     status: Annotated[
         list[str] | None,
@@ -113,7 +113,9 @@ def _attempts(where: Where, job: str, execution: str) -> Sequence[Record]:
 def watch(
     where: Where,
     job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Only those of this job.")] = None,
-    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Leave after so many.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", metavar="N", min=1, help="Leave after so many.")
+    ] = None,
 ) -> None:
     """Show each run as it ends, and what did not run, until Ctrl-C."""
     output = Output(json=where.json)

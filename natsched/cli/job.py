@@ -35,7 +35,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="The job, such as billing.
 def list_jobs(
     where: Where,
     prefix: Annotated[str, typer.Argument(help="Only jobs below it: billing for billing.daily.")] = "",
-    limit: Annotated[int, typer.Option("--limit", metavar="N", min=1, help="How many at most.")] = 100,
+    limit: Annotated[int, typer.Option("--limit", "-n", metavar="N", min=1, help="How many at most.")] = 100,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
 ) -> None:
     """List jobs, by id."""

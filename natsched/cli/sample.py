@@ -17,7 +17,13 @@ _ROUNDS = 50_000
 @registry.handler("hello")
 async def hello(ctx: Context) -> None:
     """Greet whom the payload names."""
-    log.info("hello", action="hello", name=ctx.payload["name"], job=ctx.job_id, lag=ctx.lag)
+    log.info(
+        "hello",
+        action="hello",
+        name=ctx.payload["name"] if ctx.payload is not None else "nobody",
+        job=ctx.job_id,
+        lag=ctx.lag,
+    )
 
 
 @registry.handler("report")

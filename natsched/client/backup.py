@@ -99,7 +99,7 @@ async def restore(
     if there and not overwrite:
         more = f" and {len(there) - _SHOWN} more" if len(there) > _SHOWN else ""
         raise JobExists(
-            f"{', '.join(there[:_SHOWN])}{more}: there already; overwrite them to have the definitions of the backup",
+            f"{', '.join(there[:_SHOWN])}{more}: there already; `--overwrite` gives them its definitions",
             jobs=there,
         )
     if dry_run:

@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from natsched.client.measures import instant, seconds_of, span, when
 from natsched.client.views import JobView
@@ -11,6 +12,9 @@ from natsched.core.executions import Logs, Record
 from natsched.core.schedules import Cron, Interval, Schedule, describe
 from natsched.core.targets import describe_target
 from natsched.core.webhooks import Webhook
+
+_SOON: Final = timedelta(seconds=10)
+_WAITS: Final = "for a replica that serves its queue, has its handler and a place free: `natsched doctor` looks why"
 
 
 def job_details(view: JobView, now: datetime) -> Iterable[tuple[str, str]]:
@@ -23,6 +27,7 @@ def job_details(view: JobView, now: datetime) -> Iterable[tuple[str, str]]:
     yield "schedule", describe(view.schedule)
     yield from _refinements(view.schedule)
     yield "next run", when(view.next_run, now) if view.next_run else ""
+    yield "waits", _WAITS if _is_late(view, now) else ""
     yield "running", "\n".join(view.running)
     yield (
         "retrying",
@@ -65,6 +70,13 @@ def job_details(view: JobView, now: datetime) -> Iterable[tuple[str, str]]:
     if view.last is not None:
         yield "last run", f"{instant(view.last.started_at or view.last.due)}, {view.last.status}"
         yield "last error", view.last.error or ""
+
+
+def _is_late(view: JobView, now: datetime) -> bool:
+    """Whether nobody begins what is due; replicas that are there need moments."""
+    due = (view.next_run, *(asked.at for asked in view.document.status.manual.values()))
+    is_idle = view.state == "active" and not view.running
+    return is_idle and any(at is not None and at < now - _SOON for at in due)
 
 
 def record_details(record: Record) -> Iterable[tuple[str, str]]:

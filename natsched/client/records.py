@@ -110,7 +110,7 @@ async def _recorded(backend: Backend, question: Question) -> Sequence[Record]:
     while True:
         records = await backend.history.list(question.job, question.execution, limit=asked)
         recent = [record for record in records if since is None or (record.ended_at or record.due) >= since]
-        chosen = await _written(backend, list(_told_once(recent)))
+        chosen = await _written(backend, list(_not_run_after_all(_told_once(recent))))
         if question.is_choosy:
             chosen = [record for record in _last_attempts(chosen) if _is_asked_for(record, question)]
         is_all = len(records) < asked or len(recent) < len(records) or asked >= _FARTHEST
@@ -147,6 +147,18 @@ def _told_once(records: Iterable[Record]) -> Iterator[Record]:
             if known is not None and known[0] <= record.first and record.last <= known[1]:
                 continue
             told[which] = record.first, record.last
+        yield record
+
+
+def _not_run_after_all(records: Iterable[Record]) -> Iterator[Record]:
+    """Leave out what a decision told of that came to nothing: a newer record tells that the execution ran."""
+    ran: dict[tuple[str, str], datetime] = {}
+    for record in records:
+        which = record.job, record.execution
+        if record.attempt:
+            ran[which] = record.due
+        elif which in ran and (record.first or record.due) <= ran[which] <= (record.last or record.due):
+            continue
         yield record
 
 

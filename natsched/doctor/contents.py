@@ -1,7 +1,7 @@
 """What natsched keeps: documents, schedules, deliveries, records, leases; compared as the reconciler does."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from itertools import islice
 from typing import Final
 
@@ -18,6 +18,11 @@ _CHUNK: Final = 256
 _RECORDS: Final = 10_000
 _SWEEP: Final = "the reconciler repairs it within two sweeps, if a replica is up; look again in a minute"
 _SHOWN: Final = 3
+_NO_PLACE: Final = "raise the queue's concurrency, start more replicas, or see why its runs take so long"
+_NO_HANDLER: Final = (
+    "its replicas have places free: has one of them the jobs' handler (`no_handler` in their logs says who has not)? "
+    "Or do they wait for others of their concurrency_key?"
+)
 
 
 async def replicas(patient: Patient) -> AsyncIterator[Finding]:
@@ -122,26 +127,41 @@ async def _judged(patient: Patient, chunk: Sequence[Pending]) -> AsyncIterator[D
 
 
 async def deliveries(patient: Patient) -> AsyncIterator[Finding]:
-    """See what waits for a replica, and for how long; what runs does not wait."""
+    """See what waits for a replica, and for how long; what runs is delivered, too, but does not wait."""
     pending = [one for one in await patient.backend.hints.deliveries() if one.hint is not None]
-    running: set[str] = set()
-    live = await living(patient.backend.locks)
-    jobs = iter({one.job for one in pending})
-    while part := list(islice(jobs, _CHUNK)):
-        stored = await patient.backend.jobs.read_many(part)
-        found = [one.job.status.running for one in stored.values() if isinstance(one.job, Job)]
-        running |= {name for several in found for name, one in several.items() if one.lease in live}
-    waiting = [one for one in pending if one.hint is not None and one.hint.execution not in running]
-    queues = backlogs(waiting, patient.clock.now())
-    if not queues:
+    running = await _running(patient, {one.job for one in pending})
+    waiting = [one for one in pending if one.hint is not None and one.hint.execution not in running.get(one.job, ())]
+    found = backlogs(waiting, patient.clock.now())
+    if not found:
         yield ok("deliveries", "nothing waits for a replica")
-    for queue, backlog in sorted(queues.items()):
+        return
+    before = patient.clock.now() - patient.settings.scheduler.reconciler_grace_period
+    late: dict[str, dict[JobId, None]] = {}
+    for one in waiting:
+        if one.hint is not None and one.hint.start < before and one.job not in running:
+            late.setdefault(one.hint.queue, {})[one.job] = None
+    there = await replicas_of(patient.backend.locks)
+    free = {queue for one in there for queue, places in one.queues.items() if one.running.get(queue, 0) < places}
+    for queue, backlog in sorted(found.items()):
         text = f"{backlog.number} in queue {queue}, the oldest due {backlog.oldest:.1f} s ago"
-        if backlog.oldest <= patient.settings.scheduler.reconciler_grace_period.total_seconds():
+        jobs = list(late.get(queue, ()))
+        if not jobs:
             yield ok("deliveries", text)
-        else:
-            cure = "raise the queue's concurrency, start more replicas, or see why its runs take so long"
-            yield warning("deliveries", text, cure)
+            continue
+        more = f" and {len(jobs) - _SHOWN} more" if len(jobs) > _SHOWN else ""
+        cure = _NO_HANDLER if queue in free else _NO_PLACE
+        yield warning("deliveries", f"{text}; not begun: {', '.join(jobs[:_SHOWN])}{more}", cure)
+
+
+async def _running(patient: Patient, jobs: Collection[JobId]) -> dict[JobId, frozenset[str]]:
+    """Return the executions that live replicas run, of those of the jobs that have any."""
+    live, found, names = await living(patient.backend.locks), dict[JobId, frozenset[str]](), iter(jobs)
+    while part := list(islice(names, _CHUNK)):
+        for job, stored in (await patient.backend.jobs.read_many(part)).items():
+            if isinstance(stored.job, Job):
+                held = frozenset(name for name, one in stored.job.status.running.items() if one.lease in live)
+                found |= {job: held} if held else {}
+    return found
 
 
 async def records(patient: Patient) -> AsyncIterator[Finding]:

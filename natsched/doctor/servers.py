@@ -41,7 +41,7 @@ async def server(patient: Patient) -> AsyncIterator[Finding]:
 async def user(patient: Patient) -> AsyncIterator[Finding]:
     """Compare what this user may do with what natsched does."""
     data = json.loads((await patient.connection.request(_USER)).data).get("data", {})
-    who = data.get("user") or "nobody in particular"
+    who = data.get("user") or "anybody"
     permissions = Permissions.read(data.get("permissions"))
     missing = {role: permissions.missing(subjects) for role, subjects in needed(patient.topology.names).items()}
     able = [role for role, subjects in missing.items() if not subjects]

@@ -246,6 +246,13 @@ class Connection:
         return subject.lower() in self._denied or any(self._is_inbox(name) for name in self._denied)
 
     def _denial(self, subject: str) -> PermissionDenied:
+        if any(self._is_inbox(name) for name in self._denied):
+            prefix = self.options.inbox_prefix
+            return PermissionDenied(
+                f"NATS denies this user its answers, below {prefix}: set `nats.inbox_prefix` to the inbox of its "
+                "permissions, such as _INBOX_replica for the user replica of `deploy/permissions.conf`.",
+                subject=f"{prefix}.>",
+            )
         return PermissionDenied(f"{PermissionDenied.__doc__} ({subject})", subject=subject)
 
     def _is_inbox(self, subject: str) -> bool:
@@ -299,7 +306,10 @@ def _fatal(error: Exception) -> NatschedError | None:
     if isinstance(error, ImportError):
         return ConfigError("Servers at ws:// need aiohttp: `pip install aiohttp`.")
     if denied(error):
-        return PermissionDenied(f"NATS does not let us in ({error}): check the user or the credentials.")
+        return PermissionDenied(
+            f"NATS does not let us in ({error}): check `nats.user` and `nats.password`, or `nats.credentials`, "
+            "`nats.nkey` or `nats.token`."
+        )
     return None
 
 

@@ -167,6 +167,7 @@ def test_applying_what_was_exported_changes_nothing(cli: Cli, file: Path, tmp_pa
     assert not shown["created"] + shown["updated"]
     cli.ok("job", "pause", "other")
     assert cli("export", "other").err == "other is paused, which a file does not say\n"
+    assert "by -o" in cli("export", "jobs.toml").err
 
 
 def test_a_crontab_becomes_a_file_that_can_be_applied(cli: Cli, tmp_path: Path) -> None:

@@ -97,6 +97,22 @@ def test_a_second_terminal_sees_and_changes_the_jobs(tmp_path: Path) -> None:
 
 
 @pytest.mark.nats
+def test_own_handlers_meet_no_sample_jobs_and_are_what_is_to_be_tried(tmp_path: Path) -> None:
+    (tmp_path / "app_own.py").write_text(
+        "from natsched import Interval, Registry\nregistry = Registry()\n"
+        "@registry.job('own.job', Interval(seconds=1))\nasync def job(ctx): ...\n"
+        "@registry.handler('greet')\nasync def greet(ctx): ...\n"
+    )
+    assert finished(tmp_path, "dev", "--duration", "1").code == 0
+    ran = finished(tmp_path, "dev", "--duration", "2", "--app", "app_own:registry")
+    assert (ran.code, ran.err) == (0, "")
+    assert "0 unchanged, 1 declared by the app" in ran.out
+    assert "natsched job ensure my.job --every 1s --handler greet" in ran.out
+    assert "natsched job trigger own.job --wait" in ran.out
+    assert "samples" not in ran.out
+
+
+@pytest.mark.nats
 def test_a_second_terminal_watches(tmp_path: Path) -> None:
     with _dev(tmp_path) as (process, url):
         lines = finished(tmp_path, "execution", "watch", "samples.hello", "--limit", "2", "--server", url).out

@@ -49,8 +49,19 @@ def test_list_shows_the_newest_first(cli: Cli) -> None:
 
 
 def test_list_of_a_job_and_a_limit(cli: Cli) -> None:
-    assert len(cli.json("execution", "list", "billing.daily", "--limit", "2")) == 2
+    assert len(cli.json("execution", "list", "billing.daily", "-n", "2")) == 2
     assert cli.json("execution", "list", "another") == []
+
+
+def test_a_skip_that_came_to_nothing_is_not_shown_beside_the_run(cli: Cli, stored: MemoryBackend) -> None:
+    instant = NOON + timedelta(hours=4)
+    skips = [
+        _record(hour, ExecutionStatus.SKIPPED, attempt=0, first=first, last=first)
+        for hour, first in ((4, instant), (5, instant))
+    ]
+    _keep(stored, *skips, _record(4), _record(5))
+    shown = [(one["execution"], one["status"]) for one in cli.json("execution", "list")]
+    assert shown[:-3] == [("UID-5", "ok"), ("UID-4", "ok"), ("UID-5", "skipped")], "one of another instant stays"
 
 
 def test_missed_shows_only_what_did_not_run_however_far_back(cli: Cli, stored: MemoryBackend) -> None:

@@ -44,7 +44,7 @@ def test_list_says_that_there_is_more(cli: Cli) -> None:
     short = cli("job", "list", "--limit", "3")
     assert (len(short.out.splitlines()), short.code) == (4, 0)
     assert "--all" in short.err
-    assert len(cli.json("job", "list", "--limit", "3")) == 3
+    assert len(cli.json("job", "list", "-n", "3")) == 3
     assert len(cli.json("job", "list", "--all")) == 6
     assert len(cli.ok("job", "list", "--all").out.splitlines()) == 7
 

@@ -17,7 +17,7 @@ def test_what_was_removed_comes_back_from_a_backup(cli: Cli, tmp_path: Path) -> 
     cli.ok("job", "pause", "b", "--reason", "stock-taking")
     assert cli.ok("backup", str(saved)).out == f"2 jobs and 0 records in {saved}\n"
     assert stat.S_IMODE(saved.stat().st_mode) == 0o600
-    assert "a, b: there already" in cli.refused("restore", str(saved), code=5)
+    assert "a, b: there already; `--overwrite`" in cli.refused("restore", str(saved), code=5)
     before = {job: cli.json("job", "show", job)["document"] for job in "ab"}
     cli.ok("job", "remove", "b", "--yes")
     assert "a: there already" in cli.refused("restore", str(saved), code=5)

@@ -180,6 +180,16 @@ async def test_what_runs_for_long_does_not_wait_for_a_replica(settings: Settings
     assert (checks["deliveries"].level, checks["deliveries"].text) == (Level.OK, "nothing waits for a replica")
 
 
+async def test_a_job_whose_handler_no_replica_has_is_named_with_the_cure(settings: Settings) -> None:
+    async with at_work(settings) as client:
+        await client.ensure_job("typo", Interval(milliseconds=200), handler="hh")
+        with anyio.fail_after(10):
+            while (seen := await found(_without_grace(settings))).get("deliveries") is None:
+                pass
+    assert seen["deliveries"].text.endswith("; not begun: typo")
+    assert "no_handler" in str(seen["deliveries"].cure)
+
+
 async def test_a_schedule_that_the_server_does_not_fire_is_stuck(settings: Settings) -> None:
     clock = SystemClock()
     async with MemoryBackend(clock, firing_delay=timedelta(hours=1)) as backend:

@@ -140,7 +140,7 @@ async def test_a_denied_inbox_denies_every_request(tmp_path: Path) -> None:
     identity = Identity(user="me", password="x")
     with run_server(tmp_path, extra=extra) as server, fail_after(5):
         async with connect(options_for(server, identity=identity)) as connection:
-            with pytest.raises(PermissionDenied):
+            with pytest.raises(PermissionDenied, match=r"below _INBOX: set `nats\.inbox_prefix`"):
                 await call(connection, "INFO")
         async with connect(options_for(server, identity=identity, inbox_prefix="mine")) as connection:
             await call(connection, "INFO")
