@@ -55,6 +55,9 @@ ITS_TURN: Final = timedelta(milliseconds=250)
 YIELDS: Final = 3
 """How often a run that is queued lets those pass that are to be taken over: nobody may be able to run these."""
 
+PATIENCE: Final = 20
+"""How often a hint of a document that cannot be read goes back: a replica of a newer version may be able to."""
+
 SOON: Final = timedelta(seconds=5)
 """How long before the end of a pause a retry is held until then, rather than hinted again."""
 
@@ -65,7 +68,8 @@ def decide(hint: Hint, facts: Facts) -> Decision:
     if not facts.authoritative and _may_be_older(facts.stored, hint):
         return ReadAgain()
     if isinstance(job, Unreadable):
-        return Drop(reason="unreadable document")
+        reason = "unreadable document"
+        return hand_back(facts, reason) if facts.deliveries <= PATIENCE else Drop(reason=reason)
     if job is None:
         return Drop(reason="job removed")
     if job.uid != hint.uid:
@@ -77,7 +81,7 @@ def decide(hint: Hint, facts: Facts) -> Decision:
     if not is_handover and (decision := _decide_run(job, execution, hint, facts)) is not None:
         return decision
     if execution in job.status.handovers:
-        return PassOn(job=job, execution=execution)
+        return PassOn(job=job, execution=execution, patient=facts.deliveries <= PATIENCE)
     return Drop(reason="old plan")
 
 

@@ -20,7 +20,7 @@ from natsched.errors import Conflict, InvalidJob, TooManyEntries
 from natsched.logs import get_logger
 from natsched.ports import Backend
 from natsched.protocol.hinting import Hinter
-from natsched.protocol.reading import is_known
+from natsched.protocol.reading import is_known, readable
 
 _MOST_UPSTREAM = 1000
 
@@ -92,12 +92,15 @@ class Chains:
                 ahead += stored.job.spec.schedule.jobs
 
     async def start(self, follower: JobId, ended: Job, execution: ExecutionId) -> bool:
-        """Start a job after an end, if it has not been; False if it does not follow at all."""
+        """Start a job after an end, if it has not been; False if it does not follow at all.
+
+        DocumentError: it cannot be read.
+        """
         cause = ended.status.handovers[execution]
         while True:
             stored = await self._backend.jobs.read(follower)
-            job = stored.job
-            if not isinstance(job, Job) or not isinstance(schedule := job.spec.schedule, After):
+            job = None if stored.job is None else readable(stored)
+            if job is None or not isinstance(schedule := job.spec.schedule, After):
                 return False
             if cause.job not in schedule.jobs:
                 return False

@@ -392,7 +392,7 @@ def test_a_run_that_leaves_no_trace_only_moves_the_plan_and_may_complete_the_job
 def test_a_read_older_than_the_hint_is_read_again(job: Job | Unreadable | None) -> None:
     stale = facts(job, revision=3, authoritative=False)
     assert decide(make_plan_hint(revision=4), stale) == ReadAgain()
-    assert isinstance(decide(make_plan_hint(revision=4), replace(stale, authoritative=True)), Drop)
+    assert isinstance(decide(make_plan_hint(revision=4), replace(stale, authoritative=True)), Drop | HandBack)
 
 
 @pytest.mark.parametrize(
@@ -402,11 +402,18 @@ def test_a_read_older_than_the_hint_is_read_again(job: Job | Unreadable | None) 
         (make_job(uid="ANOTHER"), "job created anew"),
         (make_job(n=2), "old plan"),
         (make_job(due=None), "old plan"),
-        (Unreadable(reason="v: 2"), "unreadable document"),
     ],
 )
-def test_an_old_hint_is_dropped(job: Job | Unreadable | None, reason: str) -> None:
+def test_an_old_hint_is_dropped(job: Job | None, reason: str) -> None:
     assert decide(make_plan_hint(), facts(job)) == Drop(reason=reason)
+
+
+def test_a_hint_of_an_unreadable_document_goes_back_for_a_minute_and_no_longer() -> None:
+    job, passed, deliveries = Unreadable(reason="v: 2"), timedelta(0), 1
+    while isinstance(decision := decide(make_plan_hint(), facts(job, deliveries=deliveries)), HandBack):
+        passed, deliveries = passed + decision.delay, deliveries + 1
+    assert decision == Drop(reason="unreadable document")
+    assert timedelta(minutes=1) < passed < timedelta(minutes=2)
 
 
 def test_a_hint_of_an_execution_that_ended_is_dropped() -> None:
