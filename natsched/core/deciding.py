@@ -55,8 +55,9 @@ ITS_TURN: Final = timedelta(milliseconds=250)
 YIELDS: Final = 3
 """How often a run that is queued lets those pass that are to be taken over: nobody may be able to run these."""
 
-PATIENCE: Final = 20
-"""How often a hint of a document that cannot be read goes back: a replica of a newer version may be able to."""
+PATIENCE: Final = 60
+AGAIN: Final = timedelta(seconds=1)
+"""How often and how soon a hint of a document that cannot be read goes back: one of a newer version may read it."""
 
 SOON: Final = timedelta(seconds=5)
 """How long before the end of a pause a retry is held until then, rather than hinted again."""
@@ -68,8 +69,7 @@ def decide(hint: Hint, facts: Facts) -> Decision:
     if not facts.authoritative and _may_be_older(facts.stored, hint):
         return ReadAgain()
     if isinstance(job, Unreadable):
-        reason = "unreadable document"
-        return hand_back(facts, reason) if facts.deliveries <= PATIENCE else Drop(reason=reason)
+        return _leave_to_another(facts)
     if job is None:
         return Drop(reason="job removed")
     if job.uid != hint.uid:
@@ -100,6 +100,13 @@ def _decide_run(job: Job, execution: ExecutionId, hint: Hint, facts: Facts) -> D
     if execution in job.status.running:
         return decide_running(job, execution, facts)
     return None
+
+
+def _leave_to_another(facts: Facts) -> HandBack | Drop:
+    reason = "unreadable document"
+    if facts.deliveries > PATIENCE:
+        return Drop(reason=reason)
+    return HandBack(delay=min(hand_back(facts, reason).delay, AGAIN), reason=reason)
 
 
 def _may_be_older(stored: Stored, hint: Hint) -> bool:

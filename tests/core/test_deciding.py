@@ -413,7 +413,7 @@ def test_a_hint_of_an_unreadable_document_goes_back_for_a_minute_and_no_longer()
     while isinstance(decision := decide(make_plan_hint(), facts(job, deliveries=deliveries)), HandBack):
         passed, deliveries = passed + decision.delay, deliveries + 1
     assert decision == Drop(reason="unreadable document")
-    assert timedelta(minutes=1) < passed < timedelta(minutes=2)
+    assert timedelta(seconds=50) < passed < timedelta(seconds=70)
 
 
 def test_a_hint_of_an_execution_that_ended_is_dropped() -> None:

@@ -87,6 +87,34 @@ async def test_a_job_that_nobody_can_read_keeps_no_end_for_ever(world: World) ->
     await world.client.ensure_job("b", After("a"), handler="h")
     await _of_version(world, "b", 2)
     await world.client.trigger_job("a")
-    await world.clock.sleep(60)
+    await world.clock.sleep(90)
     status = (await world.client.get_job("a")).document.status
     assert (status.handovers, status.followers) == ({}, ("b",))
+
+
+@in_a_world
+async def test_a_replica_starts_although_a_job_that_it_declares_or_one_before_it_cannot_be_read(world: World) -> None:
+    world.handler()
+    world.registry.job("a", Interval(seconds=10))(world.registry.handlers["h"])
+    world.registry.job("b", After("up"))(world.registry.handlers["h"])
+    world.registry.job("c", Interval(seconds=10))(world.registry.handlers["h"])
+    await world.client.ensure_job("a", Interval(seconds=20), handler="h")
+    await world.client.ensure_job("up", Interval(hours=1), handler="h")
+    for job in ("a", "up"):
+        await _of_version(world, job, 2)
+    await world.start(reconciler_interval=NO_SWEEP)
+    assert [event.job for event in world.told(Quarantined)] == ["a", "b"]
+    await world.clock.sleep(15)
+    assert [call.job_id for call in world.calls] == ["c"]
+
+
+@in_a_world
+async def test_a_notice_of_a_newer_version_waits_for_a_replica_that_can_read_it(world: World) -> None:
+    golden = json.loads((GOLDEN.parent / "notice.v1.json").read_bytes())
+    outbox = world.backend.streams.hints
+    outbox.append("scheduler.webhook.x", json.dumps({**golden, "v": 2}).encode())
+    await world.start()
+    await world.clock.sleep(60)
+    assert [one.subject for one in outbox.oldest()] == ["scheduler.webhook.x"]
+    await world.clock.sleep(3600)
+    assert not list(outbox.oldest())
