@@ -161,6 +161,7 @@ class Books:
                 if not holds(job, execution, token=entry.token, lease=entry.lease):
                     return (job, job, revision) if _was_mine(job, execution, entry) else None
                 continue
+            log_pause(job, ended)
             for hint in owed(job, ended, written):
                 await self.owe(hint)
             return job, ended, written
@@ -178,6 +179,20 @@ class Books:
 
     async def _again(self, call: Callable[[], Awaitable[T]]) -> T:
         return await retrying(call, self._options.publish_retry, self._clock)
+
+
+def log_pause(before: Job, after: Job) -> None:
+    """Tell of a job that paused itself, if it did."""
+    last = after.status.last
+    if before.spec.active and not after.spec.active and last is not None:
+        log.warning(
+            "job paused: too many of its runs failed in a row",
+            action="job_paused",
+            job=after.id,
+            execution=last.execution,
+            due=last.due.isoformat(),
+            reason=after.spec.pause_reason,
+        )
 
 
 def _ended(job: Job, execution: ExecutionId, outcome: Outcome) -> Change:

@@ -8,7 +8,7 @@ from natsched.core.facts import Facts
 from natsched.core.jobs import Job, JobId, Stored
 from natsched.core.owed import new_runs
 from natsched.core.planning import plan_hint
-from natsched.daemon.books import Books
+from natsched.daemon.books import Books, log_pause
 from natsched.daemon.events import Observer, RunLeftOut
 from natsched.errors import Conflict, DocumentError
 from natsched.logs import get_logger
@@ -53,6 +53,7 @@ class Settler:
         await tell_if_possible(self._locks, settle.tell, settle.job.id)
         await self._books.owe(plan_hint(settle.job, revision))
         if isinstance(stored.job, Job):
+            log_pause(stored.job, settle.job)
             for hint in new_runs(stored.job, settle.job, revision):
                 await self._books.owe(hint)
         return True
