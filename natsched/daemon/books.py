@@ -11,7 +11,7 @@ from natsched.core.control import ended as changed_by_end
 from natsched.core.endings import Outcome, holds, is_kept, record_of, release
 from natsched.core.executions import FAILURES, Event, ExecutionStatus, Record, advance
 from natsched.core.hints import Hint
-from natsched.core.jobs import ExecutionId, Job, Running
+from natsched.core.jobs import ExecutionId, Job, Running, Unreadable
 from natsched.core.owed import freed, orphaned, owed
 from natsched.daemon.announcing import Announcements
 from natsched.daemon.options import ReplicaOptions
@@ -155,6 +155,8 @@ class Books:
                 ended, written = change.job, await self.write(change.job, expected=revision)
             except Conflict:
                 stored = await self._backend.jobs.read(job.id)
+                if isinstance(stored.job, Unreadable):
+                    return None  # who can read it finishes from the record, when the hint comes again
                 if not isinstance(stored.job, Job) or stored.job.uid != job.uid:
                     return job, job, revision
                 job, revision = stored.job, stored.revision

@@ -31,6 +31,7 @@ from natsched.core.jobs import (
 )
 from natsched.core.planning import start_of
 from natsched.core.schedules import LONGEST_PERIOD, Cron, Interval, Once, Schedule, gap
+from natsched.core.takeovers import TRUSTS
 from tests.core.strategies import (
     HERE,
     JOB,
@@ -420,6 +421,14 @@ def test_a_hint_of_an_execution_that_ended_is_dropped() -> None:
     ended = finish(running_job(), FIRST, Outcome(status=ExecutionStatus.OK, started_at=NOON, ended_at=NOON))
     for hint in (make_plan_hint(), make_run_hint()):
         assert decide(hint, facts(ended)) == Drop(reason="old plan")
+
+
+def test_a_living_holder_that_cannot_write_the_end_that_it_recorded_is_helped_after_a_while() -> None:
+    known: Any = {"leases": LIVES, "deliveries": TRUSTS + 1, "record_known": True}
+    job = running_job()
+    ended = make_record(execution=FIRST, status=ExecutionStatus.OK)
+    assert isinstance(decide(make_plan_hint(), facts(job, **known, record=ended)), Settle)
+    assert isinstance(decide(make_plan_hint(), facts(job, **known)), HandBack)
 
 
 @pytest.mark.parametrize("hint", [make_plan_hint(), make_run_hint(attempt=2)])

@@ -93,6 +93,24 @@ async def test_a_job_that_nobody_can_read_keeps_no_end_for_ever(world: World) ->
 
 
 @in_a_world
+async def test_a_run_whose_document_became_newer_is_finished_from_its_record_while_its_replica_lives(
+    world: World,
+) -> None:
+    world.handler(takes=6.0)
+    older = await world.start("older", reconciler_interval=NO_SWEEP)
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h")
+    await world.clock.sleep(12)
+    await world.start("newer", reconciler_interval=NO_SWEEP)
+    older.replica.serve({"another": 1})
+    await _of_version(world, "a", 2)
+    await world.clock.sleep(6)
+    await _of_version(world, "a", 1)
+    await world.clock.sleep(65)
+    assert world.offsets("a")[-3:] == [60, 70, 80]
+    assert len({call.execution_id for call in world.calls}) == len(world.calls)
+
+
+@in_a_world
 async def test_a_replica_starts_although_a_job_that_it_declares_or_one_before_it_cannot_be_read(world: World) -> None:
     world.handler()
     world.registry.job("a", Interval(seconds=10))(world.registry.handlers["h"])
