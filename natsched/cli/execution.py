@@ -1,6 +1,7 @@
 """`natsched execution`: the history of what ran, and of what did not."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from itertools import chain
 from typing import Annotated, Final
@@ -101,12 +102,19 @@ def logs(
 
 
 def _attempts(where: Where, job: str, execution: str) -> Sequence[Record]:
-    records = ask(where, lambda client: client.executions(job, execution))
-    if not records:
-        raise JobNotFound(
-            f"There is no record of {execution} of {job}: was it never run, or longer ago than history.retention?"
-        )
-    return records
+    async def question(client: Client) -> Sequence[Record]:
+        records = await client.executions(job, execution)
+        if records:
+            return records
+        reason = "was it never run, or longer ago than history.retention?"
+        with suppress(JobNotFound):
+            status = (await client.get_job(job)).document.status
+            if execution in status.running or execution in status.manual:
+                does = "is running" if execution in status.running else "waits to be run"
+                reason = f"it {does}, and an attempt has its record, with what it logged, when it ends."
+        raise JobNotFound(f"There is no record of {execution} of {job}: {reason}")
+
+    return ask(where, question)
 
 
 @command(app, "watch")

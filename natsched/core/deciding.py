@@ -8,7 +8,7 @@ which the compare-and-set refuses if anything changed since the read.
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from natsched.core.catching_up import Take, is_late, take
@@ -51,6 +51,10 @@ from natsched.core.waiting import decide_manual, decide_retry
 YIELDS: Final = 3
 """How often a run that is queued lets those pass that are to be taken over: nobody may be able to run these."""
 
+PATIENCE: Final = 60
+AGAIN: Final = timedelta(seconds=1)
+"""How often and how soon a hint of a document that cannot be read goes back: one of a newer version may read it."""
+
 
 def decide(hint: Hint, facts: Facts) -> Decision:
     """Decide a hint's fate."""
@@ -58,7 +62,7 @@ def decide(hint: Hint, facts: Facts) -> Decision:
     if not facts.authoritative and _may_be_older(facts.stored, hint):
         return ReadAgain()
     if isinstance(job, Unreadable):
-        return Drop(reason="unreadable document")
+        return _leave_to_another(facts)
     if job is None:
         return Drop(reason="job removed")
     if job.uid != hint.uid:
@@ -70,7 +74,7 @@ def decide(hint: Hint, facts: Facts) -> Decision:
     if not is_handover and (decision := _decide_run(job, execution, hint, facts)) is not None:
         return decision
     if execution in job.status.handovers:
-        return PassOn(job=job, execution=execution)
+        return PassOn(job=job, execution=execution, patient=facts.deliveries <= PATIENCE)
     return Drop(reason="old plan")
 
 
@@ -89,6 +93,13 @@ def _decide_run(job: Job, execution: ExecutionId, hint: Hint, facts: Facts) -> D
     if execution in job.status.running:
         return decide_running(job, execution, facts)
     return None
+
+
+def _leave_to_another(facts: Facts) -> HandBack | Drop:
+    reason = "unreadable document"
+    if facts.deliveries > PATIENCE:
+        return Drop(reason=reason)
+    return HandBack(delay=min(hand_back(facts, reason).delay, AGAIN), reason=reason)
 
 
 def _may_be_older(stored: Stored, hint: Hint) -> bool:

@@ -54,10 +54,14 @@ class Displace:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassOn:
-    """Tell the jobs that follow of the execution's end, which `job` keeps until then."""
+    """Tell the jobs that follow of the execution's end, which `job` keeps until then.
+
+    One that cannot be read is told by a replica that can; if not `patient`, it does not run after this end.
+    """
 
     job: Job
     execution: ExecutionId
+    patient: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,13 +17,18 @@ RUNNING_ELSEWHERE: Final = timedelta(seconds=2)
 """When a redelivered hint of a running execution is looked at again; its lease's end is noticed before."""
 
 
+TRUSTS: Final = 3
+"""How often a living holder is taken at its word: after that it may be one of an older version, which has recorded
+the end, but cannot read the document any more in which it is to be written."""
+
+
 def decide_running(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
     entry = job.status.running[execution]
     alive = is_alive(execution, entry, facts)
     if alive is None:
         assert entry.lease is not None
         return AskLeases(leases=frozenset({entry.lease}))
-    if alive:
+    if alive and facts.deliveries <= TRUSTS:
         return HandBack(delay=RUNNING_ELSEWHERE, reason="it is running")
     if not facts.authoritative:
         return ReadAgain()
@@ -40,6 +45,8 @@ def decide_running(job: Job, execution: ExecutionId, facts: Facts) -> Decision:
         )
         change = ended(job, execution, outcome)
         return Settle(job=change.job, reason="finished from its record", records=change.records, finished=record)
+    if alive:
+        return HandBack(delay=RUNNING_ELSEWHERE, reason="it is running")
     return _take_over(job, execution, facts)
 
 

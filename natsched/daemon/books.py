@@ -11,7 +11,7 @@ from natsched.core.control import ended as changed_by_end
 from natsched.core.endings import Outcome, holds, is_kept, record_of, release
 from natsched.core.executions import FAILURES, Event, ExecutionStatus, Record, advance
 from natsched.core.hints import Hint
-from natsched.core.jobs import ExecutionId, Job, Running
+from natsched.core.jobs import ExecutionId, Job, Running, Unreadable
 from natsched.core.owed import freed, orphaned, owed
 from natsched.daemon.announcing import Announcements
 from natsched.daemon.options import ReplicaOptions
@@ -155,12 +155,15 @@ class Books:
                 ended, written = change.job, await self.write(change.job, expected=revision)
             except Conflict:
                 stored = await self._backend.jobs.read(job.id)
+                if isinstance(stored.job, Unreadable):
+                    return None  # who can read it finishes from the record, when the hint comes again
                 if not isinstance(stored.job, Job) or stored.job.uid != job.uid:
                     return job, job, revision
                 job, revision = stored.job, stored.revision
                 if not holds(job, execution, token=entry.token, lease=entry.lease):
                     return (job, job, revision) if _was_mine(job, execution, entry) else None
                 continue
+            log_pause(job, ended)
             for hint in owed(job, ended, written):
                 await self.owe(hint)
             return job, ended, written
@@ -178,6 +181,20 @@ class Books:
 
     async def _again(self, call: Callable[[], Awaitable[T]]) -> T:
         return await retrying(call, self._options.publish_retry, self._clock)
+
+
+def log_pause(before: Job, after: Job) -> None:
+    """Tell of a job that paused itself, if it did."""
+    last = after.status.last
+    if before.spec.active and not after.spec.active and last is not None:
+        log.warning(
+            "job paused: too many of its runs failed in a row",
+            action="job_paused",
+            job=after.id,
+            execution=last.execution,
+            due=last.due.isoformat(),
+            reason=after.spec.pause_reason,
+        )
 
 
 def _ended(job: Job, execution: ExecutionId, outcome: Outcome) -> Change:

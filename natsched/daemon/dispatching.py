@@ -42,7 +42,7 @@ from natsched.daemon.events import HandedBack, HintDropped, Observer, Quarantine
 from natsched.daemon.keeping import Keeper
 from natsched.daemon.leasing import Leaseholder
 from natsched.daemon.settling import Settler
-from natsched.errors import BackendError, Unavailable
+from natsched.errors import BackendError, DocumentError, Unavailable
 from natsched.logs import get_logger
 from natsched.ports import Backend
 from natsched.protocol.leases import is_alive, primary, serving
@@ -122,6 +122,9 @@ class Dispatcher:
         """See one hint to its end; whatever goes wrong is this hint's alone, and it comes again."""
         try:
             await self._see_through(held, stored, recalled)
+        except DocumentError as error:  # of a job that follows
+            self._observe(HandedBack(job=held.hint.job, reason=error.message))
+            self._keeper.nak(held, _OUTAGE_PAUSE)
         except Unavailable as error:
             log.warning("no answer; the hint goes back", action="outage", job=held.hint.job, error=str(error))
             self._keeper.nak(held, _OUTAGE_PAUSE)
@@ -197,6 +200,8 @@ class Dispatcher:
 
     def _leave(self, held: Held, stored: Stored, decision: Wait | Await | HandBack | Drop) -> None:
         """Put a hint off, hand it back or be done with it; nothing is written."""
+        if isinstance(stored.job, Unreadable):
+            self._observe(Quarantined(job=held.hint.job, reason=stored.job.reason))
         match decision:
             case Wait(until=until):
                 self._settler.recall.forget(held.hint.job)  # by then it is to be read, with all that wait as long
@@ -207,8 +212,6 @@ class Dispatcher:
                 self._observe(HandedBack(job=held.hint.job, reason=reason))
                 self._keeper.nak(held, delay)
             case Drop(reason=reason):
-                if isinstance(stored.job, Unreadable):
-                    self._observe(Quarantined(job=held.hint.job, reason=stored.job.reason))
                 self._observe(HintDropped(job=held.hint.job, reason=reason))
                 self._keeper.ack(held)
 

@@ -17,11 +17,12 @@ from natsched.clock import ServerClock
 from natsched.config import FileOfJobs
 from natsched.daemon.agenda import Held
 from natsched.daemon.condition import Condition
-from natsched.daemon.events import Event, HintDropped, Observer
+from natsched.daemon.events import Event, HintDropped, Observer, Quarantined
 from natsched.daemon.files import apply_files
 from natsched.daemon.options import ReplicaOptions
 from natsched.daemon.services import Services
 from natsched.daemon.webhooks import Poster
+from natsched.errors import DocumentError
 from natsched.logs import get_logger
 from natsched.ports import Backend, Delivery, Intake
 from natsched.protocol.applying import Applier
@@ -129,7 +130,7 @@ class Replica:
             for name, service in parts.lasting():
                 services.start_soon(self._supervise, name, service)
             await self._ensure_declared()
-            await self.apply(self._options.files, prune=self._options.prune)
+            await self._apply_files()
             async with asyncio.TaskGroup() as runs:
                 services.start_soon(self._supervise, "listen", lambda: parts.listener.run(runs))
                 async with anyio.create_task_group() as intakes:
@@ -162,8 +163,18 @@ class Replica:
     async def _ensure_declared(self) -> None:
         for declared in self._registry.declared():
             spec = self._operations.spec(declared.schedule, declared.options)
-            outcome, _ = await self._operations.ensure(declared.id, spec)
+            try:
+                outcome, _ = await self._operations.ensure(declared.id, spec)
+            except DocumentError as error:  # it is left where it is, and the other jobs go on
+                self._observe(Quarantined(job=declared.id, reason=error.message))
+                continue
             log.info("declared job", action="job_declared", job=declared.id, outcome=outcome)
+
+    async def _apply_files(self) -> None:
+        try:
+            await self.apply(self._options.files, prune=self._options.prune)
+        except DocumentError as error:
+            log.error("the files of jobs are not applied", action="files_failed", reason=error.message)
 
     def _begin_to_pull(self, intakes: TaskGroup, queue: str) -> None:
         scope = self._pulls[queue] = anyio.CancelScope()

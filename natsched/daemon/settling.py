@@ -5,12 +5,12 @@ from typing import Final
 from natsched.core.changes import passed_on
 from natsched.core.decisions import Displace, PassOn, Settle
 from natsched.core.facts import Facts
-from natsched.core.jobs import Job, Stored
+from natsched.core.jobs import Job, JobId, Stored
 from natsched.core.owed import new_runs
 from natsched.core.planning import plan_hint
-from natsched.daemon.books import Books
+from natsched.daemon.books import Books, log_pause
 from natsched.daemon.events import Observer, RunLeftOut
-from natsched.errors import Conflict
+from natsched.errors import Conflict, DocumentError
 from natsched.logs import get_logger
 from natsched.ports import Locks
 from natsched.protocol.chaining import Chains
@@ -53,6 +53,7 @@ class Settler:
         await tell_if_possible(self._locks, settle.tell, settle.job.id)
         await self._books.owe(plan_hint(settle.job, revision))
         if isinstance(stored.job, Job):
+            log_pause(stored.job, settle.job)
             for hint in new_runs(stored.job, settle.job, revision):
                 await self._books.owe(hint)
         return True
@@ -70,9 +71,25 @@ class Settler:
     async def pass_on(self, stored: Stored, pass_on: PassOn) -> bool:
         """Start the jobs that follow, each once; those that do not follow any more are forgotten."""
         job, execution = pass_on.job, pass_on.execution
-        gone = [other for other in job.status.followers if not await self._chains.start(other, job, execution)]
+        gone = [other for other in job.status.followers if not await self._follows(other, pass_on)]
         try:
             await self._books.write(passed_on(job, execution, gone), expected=stored.revision)
         except Conflict:
             return False
         return True
+
+    async def _follows(self, other: JobId, pass_on: PassOn) -> bool:
+        """Start a job that follows; False if it does not any more. DocumentError: it cannot be read by now."""
+        try:
+            return await self._chains.start(other, pass_on.job, pass_on.execution)
+        except DocumentError as error:
+            if pass_on.patient:
+                raise
+            log.warning(
+                "a job does not run after another: it cannot be read",
+                action="chain_broken",
+                job=other,
+                execution=pass_on.execution,
+                reason=error.message,
+            )
+            return True

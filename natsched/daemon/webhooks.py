@@ -33,6 +33,9 @@ _LAST_ANSWERS: Final = 3.0
 _TOLD: Final = frozenset({1, 5, 20, 100})
 """After which attempts a failure is worth a warning."""
 
+_UNREAD: Final = 10
+"""After so many attempts, some ten minutes, a notice that cannot be read is dropped."""
+
 log = get_logger(__name__)
 
 
@@ -119,7 +122,10 @@ class Courier:
         notice = delivery.notice
         if notice is None:
             log.warning("a message is no notice of natsched", action="bad_notice", problem=delivery.problem)
-            delivery.ack()
+            if delivery.attempts < _UNREAD:  # a replica of a newer version may be able to read it
+                delivery.nak(delay_after(delivery.attempts))
+            else:
+                delivery.ack()
             return
         try:
             dropped = await self._dropped(notice, delivery.attempts)

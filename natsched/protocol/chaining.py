@@ -16,11 +16,11 @@ from natsched.core.executions import Cause, Event, ExecutionStatus, Record, adva
 from natsched.core.jobs import ExecutionId, Job, JobId, Manual, Stored
 from natsched.core.owed import manual_hint
 from natsched.core.schedules import Schedule
-from natsched.errors import Conflict, InvalidJob, TooManyEntries
+from natsched.errors import Conflict, DocumentError, InvalidJob, TooManyEntries
 from natsched.logs import get_logger
 from natsched.ports import Backend
 from natsched.protocol.hinting import Hinter
-from natsched.protocol.reading import is_known
+from natsched.protocol.reading import is_known, readable
 
 _MOST_UPSTREAM = 1000
 
@@ -45,19 +45,22 @@ class Chains:
         self._keep = keep
 
     async def follow(self, job: JobId, schedule: Schedule) -> None:
-        """See that the jobs that this one is to run after know of it; InvalidJob if one does not exist."""
+        """See that the jobs that this one is to run after know of it; InvalidJob if one does not exist.
+
+        DocumentError: one cannot be read.
+        """
         if not isinstance(schedule, After):
             return
         await self._refuse_circle(job, schedule)
         for number, upstream in enumerate(schedule.jobs):
             while True:
                 stored = await self._backend.jobs.read(JobId(upstream))
-                if not isinstance(stored.job, Job):
+                if stored.job is None:
                     raise InvalidJob(
                         f"there is no job {upstream} that it could run after: create that first",
                         field=f"schedule.jobs.{number}",
                     )
-                known = changes.followed(stored.job, job)
+                known = changes.followed(readable(stored), job)
                 if known is None:
                     break
                 try:
@@ -73,8 +76,13 @@ class Chains:
             return False
         try:
             await self.follow(job, schedule)
-        except InvalidJob as error:
-            log.debug("a job runs after one that is gone", action="chain_broken", job=job, error=error.message)
+        except (DocumentError, InvalidJob) as error:
+            log.debug(
+                "a job runs after one that is gone or cannot be read",
+                action="chain_broken",
+                job=job,
+                error=error.message,
+            )
         return True
 
     async def _refuse_circle(self, job: JobId, schedule: After) -> None:
@@ -92,12 +100,15 @@ class Chains:
                 ahead += stored.job.spec.schedule.jobs
 
     async def start(self, follower: JobId, ended: Job, execution: ExecutionId) -> bool:
-        """Start a job after an end, if it has not been; False if it does not follow at all."""
+        """Start a job after an end, if it has not been; False if it does not follow at all.
+
+        DocumentError: it cannot be read.
+        """
         cause = ended.status.handovers[execution]
         while True:
             stored = await self._backend.jobs.read(follower)
-            job = stored.job
-            if not isinstance(job, Job) or not isinstance(schedule := job.spec.schedule, After):
+            job = None if stored.job is None else readable(stored)
+            if job is None or not isinstance(schedule := job.spec.schedule, After):
                 return False
             if cause.job not in schedule.jobs:
                 return False

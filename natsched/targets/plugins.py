@@ -49,11 +49,11 @@ def find_plugins(only: Iterable[str] = ()) -> Sequence[Plugin]:
     return [_plugin(point) for point in found if not wanted or wanted & {_package(point), point.name}]
 
 
-def joined(app: Registry | None, plugins: Sequence[Plugin]) -> Registry:
+def joined(app: Registry | None, plugins: Sequence[Plugin], *, source: str = "--app") -> Registry:
     """Return one registry of the application's and all plugins'; DuplicateHandler names both who have a name."""
     if app is not None and not plugins:
         return app
-    own = [("--app", app)] if app is not None else []
+    own = [(source, app)] if app is not None else []
     return Registry.joined([*own, *((str(plugin), plugin.registry) for plugin in plugins)])
 
 

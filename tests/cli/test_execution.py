@@ -117,6 +117,12 @@ def test_an_execution_without_a_record_ends_in_4(cli: Cli) -> None:
     assert "no record of UID-9" in cli.refused("execution", "show", "billing.daily", "UID-9", code=4)
 
 
+def test_one_that_has_not_ended_is_told_apart_from_one_that_never_was(cli: Cli) -> None:
+    cli.ok("job", "ensure", "a", "--every", "1h", "--handler", "h")
+    asked = cli.json("job", "trigger", "a")["execution"]
+    assert f"no record of {asked} of a: it waits to be run" in cli.refused("execution", "logs", "a", asked, code=4)
+
+
 def test_status_tells_only_of_executions_whose_last_attempt_ended_so(cli: Cli, stored: MemoryBackend) -> None:
     dead = _record(5, ExecutionStatus.DEAD, reason="3 attempts failed", attempt=3)
     revived = _record(6, ExecutionStatus.DEAD, attempt=3)

@@ -79,6 +79,17 @@ def test_a_replica_runs_the_jobs_of_an_installed_package_and_of_a_file(tmp_path:
     assert (applied["created"], applied["files"]) == (1, ["jobs.toml"])
 
 
+@pytest.mark.nats
+def test_dev_runs_the_jobs_of_an_installed_package_beside_its_own(tmp_path: Path, site: Path) -> None:
+    install(site, "acme", "registry")
+    with started(tmp_path, "dev", "--json", "--set", "http.enabled=false") as process:
+        ready = json.loads(process.until('"event": "ready"'))
+        process.until("ran plugged.tick")
+        process.until('"samples.tick"')
+        assert process.end(signal.SIGINT).code == 0
+    assert ready["plugins"] == ["acme 1.2 (registry)"]
+
+
 def test_two_packages_with_one_job_are_refused_and_both_named(cli: Cli, site: Path) -> None:
     install(site, "acme", "registry")
     install(site, "zeta", "make", version="3")

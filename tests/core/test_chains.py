@@ -99,7 +99,7 @@ def test_an_end_is_kept_for_those_that_follow_until_it_was_passed_on() -> None:
     (hint,) = owed(followed_job(), job, 9)
     assert decode_hint(encode_hint(hint), job=job.id) == hint
     facts = Facts(now=NOON, stored=Stored(id=job.id, job=job, revision=9), lease=HERE, mine={FIRST})
-    assert decide(hint, facts) == PassOn(job=job, execution=FIRST), (
+    assert decide(hint, facts) == PassOn(job=job, execution=FIRST, patient=True), (
         "also while its replica is still at its last writes"
     )
     assert isinstance(decide(make_plan_hint(n=1), replace_mine(facts)), PassOn), "the delivery that it was run by"

@@ -31,6 +31,7 @@ from natsched.core.jobs import (
 )
 from natsched.core.planning import start_of
 from natsched.core.schedules import LONGEST_PERIOD, Cron, Interval, Once, Schedule, gap
+from natsched.core.takeovers import TRUSTS
 from tests.core.strategies import (
     HERE,
     JOB,
@@ -392,7 +393,7 @@ def test_a_run_that_leaves_no_trace_only_moves_the_plan_and_may_complete_the_job
 def test_a_read_older_than_the_hint_is_read_again(job: Job | Unreadable | None) -> None:
     stale = facts(job, revision=3, authoritative=False)
     assert decide(make_plan_hint(revision=4), stale) == ReadAgain()
-    assert isinstance(decide(make_plan_hint(revision=4), replace(stale, authoritative=True)), Drop)
+    assert isinstance(decide(make_plan_hint(revision=4), replace(stale, authoritative=True)), Drop | HandBack)
 
 
 @pytest.mark.parametrize(
@@ -402,17 +403,32 @@ def test_a_read_older_than_the_hint_is_read_again(job: Job | Unreadable | None) 
         (make_job(uid="ANOTHER"), "job created anew"),
         (make_job(n=2), "old plan"),
         (make_job(due=None), "old plan"),
-        (Unreadable(reason="v: 2"), "unreadable document"),
     ],
 )
-def test_an_old_hint_is_dropped(job: Job | Unreadable | None, reason: str) -> None:
+def test_an_old_hint_is_dropped(job: Job | None, reason: str) -> None:
     assert decide(make_plan_hint(), facts(job)) == Drop(reason=reason)
+
+
+def test_a_hint_of_an_unreadable_document_goes_back_for_a_minute_and_no_longer() -> None:
+    job, passed, deliveries = Unreadable(reason="v: 2"), timedelta(0), 1
+    while isinstance(decision := decide(make_plan_hint(), facts(job, deliveries=deliveries)), HandBack):
+        passed, deliveries = passed + decision.delay, deliveries + 1
+    assert decision == Drop(reason="unreadable document")
+    assert timedelta(seconds=50) < passed < timedelta(seconds=70)
 
 
 def test_a_hint_of_an_execution_that_ended_is_dropped() -> None:
     ended = finish(running_job(), FIRST, Outcome(status=ExecutionStatus.OK, started_at=NOON, ended_at=NOON))
     for hint in (make_plan_hint(), make_run_hint()):
         assert decide(hint, facts(ended)) == Drop(reason="old plan")
+
+
+def test_a_living_holder_that_cannot_write_the_end_that_it_recorded_is_helped_after_a_while() -> None:
+    known: Any = {"leases": LIVES, "deliveries": TRUSTS + 1, "record_known": True}
+    job = running_job()
+    ended = make_record(execution=FIRST, status=ExecutionStatus.OK)
+    assert isinstance(decide(make_plan_hint(), facts(job, **known, record=ended)), Settle)
+    assert isinstance(decide(make_plan_hint(), facts(job, **known)), HandBack)
 
 
 @pytest.mark.parametrize("hint", [make_plan_hint(), make_run_hint(attempt=2)])

@@ -13,6 +13,7 @@ from natsched.errors import InvalidJob, JobNotFound, Unavailable
 from natsched.targets.context import Context
 from natsched.targets.signals import Abort, Retry
 from tests.daemon.harness import World, in_a_world
+from tests.garbage import listening
 
 STEADY = RetryPolicy(max_attempts=3, backoff="fixed", base=10, jitter=0)
 
@@ -185,7 +186,9 @@ async def test_a_job_pauses_itself_after_failures_in_a_row_and_says_why(world: W
     failing(world, times=9)
     await world.start()
     await world.client.ensure_job("a", Interval(seconds=10), handler="h", auto_pause_after=3)
-    await world.clock.sleep(100)
+    with listening() as told:
+        await world.clock.sleep(100)
+    assert "job_paused" in told.actions
     job = await world.client.get_job("a")
     assert (job.state, len(world.calls)) == ("paused", 3)
     assert job.reason == "3 failures in a row, the last: ValueError: no"

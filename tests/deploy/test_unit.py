@@ -1,19 +1,16 @@
 """`deploy/natsched.service`: what must be in it and, where systemd is there, what that says to it."""
 
-import shutil
 import subprocess
 from pathlib import Path
-
-import pytest
 
 from natsched.config import Settings
 from natsched.errors import ConfigError
 from tests.deploy.roles import DEPLOY
+from tests.deploy.tools import tool
 
 UNIT = DEPLOY / "natsched.service"
 EXECUTABLE = "/opt/natsched/bin/natsched"
 EXPOSURE = 15  # of 100, in the tenths that systemd-analyze takes
-needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd-analyze here")
 
 
 def _entries(section: str) -> dict[str, list[str]]:
@@ -59,13 +56,11 @@ def test_it_has_no_rights_to_speak_of_and_no_secrets() -> None:
     assert "PASSWORD" not in "".join(service["Environment"])
 
 
-@needs_systemd
 def test_systemd_takes_it(tmp_path: Path) -> None:
     ran = _analyze("verify", _installed(tmp_path))
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
-@needs_systemd
 def test_systemd_takes_what_is_commented_out(tmp_path: Path) -> None:
     unit = _installed(tmp_path)
     unit.write_text(unit.read_text().replace("\n#LoadCredential", "\nLoadCredential").replace("\n#Env", "\nEnv"))
@@ -74,7 +69,6 @@ def test_systemd_takes_what_is_commented_out(tmp_path: Path) -> None:
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
 
 
-@needs_systemd
 def test_systemd_finds_it_little_exposed(tmp_path: Path) -> None:
     ran = _analyze("security", "--offline=true", "--no-pager", f"--threshold={EXPOSURE}", _installed(tmp_path))
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -91,7 +85,7 @@ def _installed(folder: Path) -> Path:
 
 def _analyze(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        ["systemd-analyze", *arguments],
+        [tool("systemd-analyze"), *arguments],
         capture_output=True,
         text=True,
         timeout=60,

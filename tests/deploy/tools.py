@@ -1,4 +1,4 @@
-"""What checks the files of `deploy/`: tools of `natsched[deploy]`, and promtool of Debian's package prometheus.
+"""What checks the files of `deploy/`: tools of `natsched[deploy]`, systemd, promtool of Debian's package prometheus.
 
 Not everybody who runs the tests has them: without one its tests are skipped, with `CI=true` they fail.
 """
