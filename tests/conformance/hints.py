@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from hypothesis import strategies as st
 
-from natsched.core.hints import Hint, Pending
+from natsched.core.hints import Hint, Pending, RunHint
 from natsched.core.jobs import JobId
 from tests.conformance.world import HOUR, MOMENT, Answer, Operation, Which, World, all_of, mixed
 from tests.factories import NOON, make_plan_hint, make_run_hint
@@ -33,7 +33,7 @@ def _all_shown(world: World, pendings: Iterable[Pending]) -> list[Answer]:
 
 
 def _subject(hint: Hint) -> str:
-    return f"{hint.job} {getattr(hint, 'execution', '')}"
+    return f"{hint.job} {hint.execution if isinstance(hint, RunHint) else ''}"
 
 
 @dataclass(frozen=True, slots=True)
