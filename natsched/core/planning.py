@@ -60,6 +60,13 @@ def delayed_plan(job: Job, now: datetime, *, runs: int) -> Plan:
     return Plan(n=job.status.plan.n + 1, due=None if over or is_spent(job, runs) else due)
 
 
+def awaits_claim(job: Job, execution: ExecutionId) -> bool:
+    """Whether an execution may still be claimed: the plan's, one asked for, one that is tried again, or one left."""
+    status = job.status
+    planned = execution == job.execution_id(status.plan.n)
+    return planned or execution in status.manual or execution in status.retries or execution in status.running
+
+
 def under_way(running: Mapping[ExecutionId, Running], retries: Mapping[ExecutionId, Retrying]) -> bool:
     """Whether an execution of the plan is running or waits for another attempt."""
     return any(not entry.manual for entry in running.values()) or any(not entry.manual for entry in retries.values())

@@ -1,8 +1,8 @@
 """One at a time of the jobs with one concurrency key, over all documents.
 
 The key `group.<key>` in the locks bucket names who holds the group: an execution and the lease it was claimed under.
-It is taken before the claim and given back after the end. One that was not given back is free once its execution is
-no longer running under that lease, or the lease is over; no clock decides that, but for a claim being written.
+It is taken before the claim and given back after the end. One that was not given back is free once its execution has
+ended, or the lease is over; no clock decides that, but for a claim that may still be written.
 """
 
 import json
@@ -12,6 +12,7 @@ from typing import Final
 
 from natsched.clock import Clock
 from natsched.core.jobs import ExecutionId, Job, JobId, LeaseId
+from natsched.core.planning import awaits_claim
 from natsched.errors import BackendError, Conflict
 from natsched.logs import get_logger
 from natsched.ports import Backend, Lock
@@ -75,10 +76,13 @@ class Groups:
     async def _is_held(self, holder: Holder, now: datetime) -> bool:
         if await self._backend.locks.get(holder.lease) is None:
             return False
-        stored = await self._backend.jobs.read(holder.job)
-        entry = stored.job.status.running.get(holder.execution) if isinstance(stored.job, Job) else None
-        if entry is not None and entry.lease == holder.lease:
-            return True
+        job = (await self._backend.jobs.read(holder.job)).job
+        if isinstance(job, Job):
+            entry = job.status.running.get(holder.execution)
+            if entry is not None and entry.lease == holder.lease:
+                return True
+            if not awaits_claim(job, holder.execution):
+                return False
         return now - datetime.fromisoformat(holder.since) < _CLAIMING
 
 

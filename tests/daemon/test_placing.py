@@ -203,7 +203,7 @@ async def test_a_group_that_was_not_given_back_is_free_once_its_execution_ended(
     await (await world.client.trigger_job("a"))
     await world.clock.sleep(1)
     world.backend.locks.release = release  # type: ignore[method-assign]
-    assert (await (await world.client.trigger_job("b")).wait(timeout=60)).status is ExecutionStatus.OK
+    assert (await (await world.client.trigger_job("b")).wait(timeout=1)).status is ExecutionStatus.OK
 
 
 @in_a_world
