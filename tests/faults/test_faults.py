@@ -1,5 +1,6 @@
 """A short trial on one server, in which all promises are kept; and what the harness's own parts do."""
 
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 
@@ -14,12 +15,19 @@ from tests.faults.troubles import Kind, draw
 
 pytestmark = pytest.mark.anyio
 
+OVERLOADED = timedelta(seconds=0.2)
+"""For how long this process, which does little, does not get to run where others take all there is."""
+
 SHORT = (Kind.KILL, Kind.FREEZE, Kind.SERVER_KILL, Kind.CUT)
 
 
 @pytest.mark.nats
+@pytest.mark.timeout(300)
 async def test_replicas_and_a_server_that_are_killed_frozen_and_cut_off_break_no_promise(tmp_path: Path) -> None:
-    outcome = await trial(Options(seed=3, seconds=10, jobs=60, kinds=SHORT, calm=1), tmp_path / "site")
+    options = Options(seed=3, seconds=10, jobs=60, kinds=SHORT, calm=1)
+    outcome = await trial(options, tmp_path / "site")
+    if outcome.notes.held_up > OVERLOADED:  # it shows what the machine does, not what natsched does
+        outcome = await trial(options, tmp_path / "again")
     print(report(outcome), sequence(outcome), sep="\n")
     assert outcome.is_good, report(outcome)
     assert len(outcome.history.starts) > 100
