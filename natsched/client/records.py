@@ -110,7 +110,8 @@ async def _recorded(backend: Backend, question: Question) -> Sequence[Record]:
     while True:
         records = await backend.history.list(question.job, question.execution, limit=asked)
         recent = [record for record in records if since is None or (record.ended_at or record.due) >= since]
-        chosen = await _written(backend, list(_not_run_after_all(_told_once(recent))))
+        written = await _written(backend, recent)
+        chosen = list(_told_once(_not_run_after_all(written)))  # what is false hides nothing
         if question.is_choosy:
             chosen = [record for record in _last_attempts(chosen) if _is_asked_for(record, question)]
         is_all = len(records) < asked or len(recent) < len(records) or asked >= _FARTHEST

@@ -230,13 +230,14 @@ class Record:
 
     @property
     def mark(self) -> str:
-        """What tells it from the other records of its execution: the attempt, and the last instant of a gap.
+        """What tells it from the other records of its execution: the attempt, and what became of how many until when.
 
-        A decision that leaves instants out may be lost to another write, and the next one leave out more.
+        A decision that leaves instants out may be lost to another write, and the next one leave out others.
         """
         if self.last is None:
             return str(self.attempt)
-        return f"{self.attempt}-{(self.last - EPOCH) // timedelta(microseconds=1)}"
+        last = (self.last - EPOCH) // timedelta(microseconds=1)
+        return f"{self.attempt}-{last}-{self.number}-{self.status.value}"
 
     @property
     def did_not_run(self) -> bool:

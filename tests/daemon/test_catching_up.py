@@ -350,15 +350,29 @@ async def test_what_falls_due_while_the_end_of_a_pause_is_lost_is_told_of_too(wo
 # Records of a write that was planned and never made
 
 
-async def planned_and_not_made(world: World, *, first: float = 10) -> None:
+async def planned_and_not_made(world: World, *, first: float = 10, status: S = S.COALESCED) -> None:
     """Have the record lie there of a look at the plan, after 35 s, of which the write was lost to another one."""
     job = (await world.client.get_job("a")).document
     looked = epoch(world) + timedelta(seconds=35)
-    status = S.COALESCED
     stale = record_of_none(
         job, gap_of(job, epoch(world) + timedelta(seconds=first), looked), status, "stale", now=looked
     )
     assert await world.backend.history.create(stale, ttl=timedelta(days=1))
+
+
+@in_a_world
+async def test_a_claim_tells_of_what_it_leaves_out_though_a_skip_of_the_same_instants_was_told_of(
+    world: World,
+) -> None:
+    world.handler()
+    await world.client.ensure_job("a", Interval(seconds=10), handler="h", catch_up="earliest")
+    await world.clock.sleep(35)
+    await planned_and_not_made(world, status=S.SKIPPED)
+    await world.start()
+    await world.clock.sleep(1)
+    for missed, wanted in ((True, [(S.COALESCED, 2)]), (False, [(S.OK, 1), (S.COALESCED, 2)])):
+        records = await world.client.executions("a", missed=missed)
+        assert [(record.status, record.number) for record in records] == wanted
 
 
 @in_a_world
